@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+from django.core.exceptions import FieldError
+from django.core.files import File
+from django.db import DatabaseError, models
+
+_DEFERRED = object()
+
+
+def _can_change_in_place(value: object) -> bool:
+    """Tell whether an equal value may still hold something new."""
+    return isinstance(value, File) or not isinstance(value, Hashable)
+
+
+class InvalidUpdate(FieldError, ValueError):
+    """A name passed to ``update()`` cannot be updated."""
+
+
+class UpdatableModel(models.Model):
+    """Model whose instances update the fields that a caller names, and no others."""
+
+    class Meta:
+        abstract = True
+
+    def update(
+        self,
+        /,
+        *,
+        commit: bool = True,
+        bypass_orm: bool = False,
+        using: str | None = None,
+        **fields: Any,
+    ) -> bool:
+        """Set the named fields, save exactly those, and return whether anything changed.
+
+        Fields with ``auto_now`` are saved too. When nothing changed no query runs; a value that
+        can be changed in place (a list, a dict) always counts as changed, since the old one is not
+        known. ``commit=False`` only sets. ``bypass_orm`` writes straight to the row: no ``save()``,
+        no signals, no ``auto_now``. An expression is read back when the field is next used.
+
+        Raises InvalidUpdate, before anything is set, for names that are unknown or that belong to
+        the primary key, and DatabaseError if the row is gone.
+        """
+        updated = self._get_updatable_fields(fields)
+        if bypass_orm and not commit:
+            raise ValueError("update() got bypass_orm=True with commit=False; choose one.")
+        if commit and self._state.adding:
+            raise ValueError(
+                f"{self._meta.object_name}.update() needs a saved instance; save() it first, "
+                "or pass commit=False."
+            )
+        changed = self._set_fields(fields, updated)
+        if not (changed and commit):
+            return changed
+        if bypass_orm:
+            self._write_row(using, updated)
+        else:
+            self.save(
+                using=using,
+                update_fields={field.name for field in (*updated, *self._get_auto_now_fields())},
+            )
+        for field in updated:
+            if hasattr(self.__dict__.get(field.attname), "resolve_expression"):
+                # Saving again would apply the expression again; a deferred field is read instead.
+                del self.__dict__[field.attname]
+        return True
+
+    def _get_updatable_fields(self, names: dict[str, Any]) -> list[models.Field[Any, Any]]:
+        """Return the concrete field of each name."""
+        concrete = self._meta.concrete_fields
+        by_name = {name: field for field in concrete for name in (field.name, field.attname)}
+        primary_key = {field.attname for field in self._meta.pk_fields}
+        updatable = {
+            name: field
+            for name, field in by_name.items()
+            if not (field.primary_key or field.generated or field.attname in primary_key)
+        }
+        if refused := [name for name in names if name not in updatable]:
+            reasons = ", ".join(
+                f"{name!r} ({self._get_refusal(name, by_name)})" for name in refused
+            )
+            raise InvalidUpdate(
+                f"{self._meta.object_name}.update() cannot set {reasons}. "
+                f"Fields that can be set: {', '.join(sorted(updatable))}."
+            )
+        return list({updatable[name]: None for name in names})
+
+    @staticmethod
+    def _get_refusal(name: str, concrete: dict[str, models.Field[Any, Any]]) -> str:
+        if name != "pk" and name not in concrete:
+            return "unknown"
+        return "generated" if name != "pk" and concrete[name].generated else "primary key"
+
+    def _get_auto_now_fields(self) -> list[models.Field[Any, Any]]:
+        return [field for field in self._meta.concrete_fields if getattr(field, "auto_now", False)]
+
+    def _set_fields(self, values: dict[str, Any], fields: list[models.Field[Any, Any]]) -> bool:
+        """Set the values and return whether one of the fields now differs from before."""
+        before = {field.attname: self.__dict__.get(field.attname, _DEFERRED) for field in fields}
+        for name, value in values.items():
+            setattr(self, name, value)
+        return any(
+            _can_change_in_place(new := getattr(self, attname)) or bool(old != new)
+            for attname, old in before.items()
+        )
+
+    def _write_row(self, using: str | None, fields: list[models.Field[Any, Any]]) -> None:
+        row = type(self)._base_manager.using(using or self._state.db).filter(pk=self.pk)
+        if not row.update(**{field.name: getattr(self, field.attname) for field in fields}):
+            raise DatabaseError(f"{self!r} was not updated: its row does not exist.")

@@ -1,0 +1,157 @@
+"""System checks of the settings; every id is documented, and none is ever given to another rule."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+from django.core.files.storage import FileSystemStorage, InvalidStorageError, storages
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.views.static import serve
+
+from django_infra.exporter.conf import conf
+from django_infra.exporter.exceptions import ExporterError
+from django_infra.exporter.formats import get_formats, get_writer
+from django_infra.exporter.paths import clean_path
+
+
+def check_settings(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Check each setting of the exporter."""
+    return [
+        *_check_storage(),
+        *_check_formats(),
+        *_check_chunk_size(),
+        *_check_path_prefix(),
+        *_check_temp_dir(),
+        *_check_escape_formulas(),
+        *_check_lease(),
+        *_check_old_storage_setting(),
+    ]
+
+
+def check_media_urls(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Warn when the project's own URLs serve the exports to everyone."""
+    try:
+        storage = storages[conf.storage]
+    except InvalidStorageError:
+        return []
+    if not isinstance(storage, FileSystemStorage) or not getattr(settings, "ROOT_URLCONF", None):
+        return []
+    exports = Path(storage.path(conf.path_prefix))
+    return [
+        Warning(
+            f"The URL pattern {str(pattern.pattern)!r} serves {root!r} to everyone, and exports "
+            f"are saved below it, in {str(exports)!r}.",
+            hint="Point EXPORTER_STORAGE at a storage whose location no URL serves.",
+            id="exporter.W002",
+        )
+        for pattern, root in _find_served_folders(get_resolver().url_patterns)
+        if exports.is_relative_to(Path(root).absolute())
+    ]
+
+
+def _find_served_folders(
+    patterns: Sequence[URLPattern | URLResolver],
+) -> Iterator[tuple[URLPattern, str]]:
+    """Yield the patterns of ``django.views.static.serve``, with the folder that each serves."""
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            yield from _find_served_folders(pattern.url_patterns)
+        elif pattern.callback is serve and (root := pattern.default_args.get("document_root")):
+            yield pattern, os.fspath(root)
+
+
+def _check_storage() -> Iterator[CheckMessage]:
+    try:
+        storages[conf.storage]
+    except (InvalidStorageError, TypeError) as error:
+        yield Error(
+            f"EXPORTER_STORAGE is {conf.storage!r}, which is no alias in STORAGES: {error}",
+            hint=f"Use one of {', '.join(map(repr, settings.STORAGES))}.",
+            id="exporter.E001",
+        )
+
+
+def _check_formats() -> Iterator[CheckMessage]:
+    formats: Any = conf.formats
+    if not isinstance(formats, dict):
+        yield Error(
+            f"EXPORTER_FORMATS is {formats!r}, but must be a dict.",
+            hint='Map a format\'s name, such as "tsv", to {"BACKEND": ..., "OPTIONS": {...}}.',
+            id="exporter.E002",
+        )
+        return
+    for name in get_formats():
+        try:
+            clean_path(f"name.{name}", source="the format's name")
+            get_writer(name)
+        except ExporterError as error:
+            yield Error(f"EXPORTER_FORMATS is invalid: {error}", id="exporter.E002")
+
+
+def _check_chunk_size() -> Iterator[CheckMessage]:
+    if type(conf.chunk_size) is not int or conf.chunk_size < 1:
+        yield Error(
+            f"EXPORTER_CHUNK_SIZE is {conf.chunk_size!r}, but must be a positive integer.",
+            id="exporter.E003",
+        )
+
+
+def _check_path_prefix() -> Iterator[CheckMessage]:
+    try:
+        clean_path(f"{conf.path_prefix}name.csv", source="EXPORTER_PATH_PREFIX")
+    except ExporterError as error:
+        yield Error(
+            str(error), hint='Use a folder within the storage: "exports/".', id="exporter.E004"
+        )
+
+
+def _check_temp_dir() -> Iterator[CheckMessage]:
+    if conf.temp_dir is None:
+        return
+    if not isinstance(conf.temp_dir, str | os.PathLike) or not os.access(
+        conf.temp_dir, os.W_OK | os.X_OK
+    ):
+        yield Error(
+            f"EXPORTER_TEMP_DIR is {conf.temp_dir!r}, but must be a folder that can be written to.",
+            hint="Create it, or remove the setting to let the exporter choose.",
+            id="exporter.E005",
+        )
+
+
+def _check_escape_formulas() -> Iterator[CheckMessage]:
+    escape_formulas: Any = conf.escape_formulas
+    if not isinstance(escape_formulas, bool):
+        yield Error(
+            f"EXPORTER_ESCAPE_FORMULAS is {escape_formulas!r}, but must be True or False.",
+            id="exporter.E006",
+        )
+
+
+def _check_lease() -> Iterator[CheckMessage]:
+    is_number = isinstance(conf.lease, int | float) and not isinstance(conf.lease, bool)
+    if not is_number or conf.lease < 2:
+        yield Error(
+            f"EXPORTER_LEASE is {conf.lease!r}, but must be a number of seconds, at least 2.",
+            hint="A heartbeat comes every second.",
+            id="exporter.E007",
+        )
+
+
+def _check_old_storage_setting() -> Iterator[CheckMessage]:
+    if hasattr(settings, "DEFAULT_FILE_STORAGE"):
+        yield Warning(
+            "DEFAULT_FILE_STORAGE is set, which Django ignores since 5.1; exports go to the "
+            f"storage {conf.storage!r} of STORAGES.",
+            hint='Set STORAGES["default"] and remove DEFAULT_FILE_STORAGE.',
+            id="exporter.W001",
+        )

@@ -1,0 +1,155 @@
+"""From the names that a caller gives to the columns of a queryset."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from django.core.exceptions import FieldError
+from django.db import NotSupportedError
+from django.db.models import QuerySet
+from django.db.models.expressions import Combinable
+from django.utils.functional import Promise
+
+from django_infra.exporter.exceptions import (
+    DuplicateHeader,
+    InvalidQuerySet,
+    InvalidValues,
+    UnknownField,
+)
+
+Value: TypeAlias = str | Combinable
+Values: TypeAlias = Iterable[str] | Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the file."""
+
+    header: str
+    value: Value
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What an export reads: a queryset of its own, and its columns."""
+
+    queryset: QuerySet[Any, Any]
+    columns: Sequence[Column]
+    # Where each column stands in a row of the queryset.
+    positions: Sequence[int]
+
+
+def select(qs: QuerySet[Any, Any], values: Values) -> Selection:
+    """Return the selection of the values from a clone of the queryset.
+
+    Raises InvalidQuerySet and InvalidValues; runs no query.
+    """
+    if not isinstance(qs, QuerySet):
+        raise InvalidQuerySet(
+            f"Cannot export {qs!r}: qs must be a QuerySet, such as Author.objects.all(). "
+            "Raw querysets, lists and generators cannot be exported."
+        )
+    columns = _read_columns(values)
+    if (names := _get_fixed_names(qs)) is not None:
+        return _select_fixed(qs, columns, names)
+    try:
+        queryset = qs.values_list(*(column.value for column in columns))
+    except (FieldError, NotSupportedError, TypeError, ValueError) as error:
+        raise _explain(qs, columns, error) from error
+    return Selection(queryset.using(qs.db), columns, range(len(columns)))
+
+
+def _read_columns(values: Values) -> Sequence[Column]:
+    if values is None or isinstance(values, str | bytes | AbstractSet):
+        raise InvalidValues(
+            f"values must be an ordered collection of field names, not {values!r}. "
+            "There is no way to ask for all columns: name those that may leave the database."
+        )
+    if isinstance(values, Mapping):
+        columns = [_read_item(key, value) for key, value in values.items()]
+    elif isinstance(values, Iterable):
+        columns = [_read_name(name) for name in values]
+    else:
+        raise InvalidValues(f"values must be a list of field names or a mapping, not {values!r}.")
+    if not columns:
+        raise InvalidValues("values is empty; name at least one field, such as values=['id'].")
+    counts = Counter(column.header for column in columns)
+    if duplicates := [header for header, count in counts.items() if count > 1]:
+        raise DuplicateHeader(
+            f"values gives several columns the header {', '.join(map(repr, duplicates))}; "
+            "pass a mapping of names to headers to tell them apart."
+        )
+    return columns
+
+
+def _read_name(name: object) -> Column:
+    if hasattr(name, "resolve_expression"):
+        raise InvalidValues(
+            f"values holds the expression {name!r} without a header; annotate() the queryset "
+            "with it, or pass a mapping {header: expression}."
+        )
+    if not isinstance(name, str):
+        raise InvalidValues(f"values holds {name!r}, which is not the name of a field.")
+    return Column(header=name, value=name)
+
+
+def _read_item(key: object, value: Any) -> Column:
+    if isinstance(key, str | Promise):
+        if hasattr(value, "resolve_expression"):
+            return Column(header=str(key), value=value)
+        if isinstance(key, str) and isinstance(value, str | Promise):
+            return Column(header=str(value), value=key)
+    raise InvalidValues(
+        f"values maps {key!r} to {value!r}; a mapping goes from a field name to its header, "
+        "or from a header to an expression."
+    )
+
+
+def _get_fixed_names(qs: QuerySet[Any, Any]) -> Sequence[str] | None:
+    """Return the columns of a union of ``values()`` querysets, which SQL no longer lets us choose.
+
+    ``values_list()`` on such a queryset returns the columns of the combined querysets, whatever
+    it is asked for.
+    """
+    if not qs.query.combinator:
+        return None
+    selected = qs.query.combined_queries[0].selected
+    return None if selected is None else list(selected)
+
+
+def _select_fixed(
+    qs: QuerySet[Any, Any], columns: Sequence[Column], names: Sequence[str]
+) -> Selection:
+    for column in columns:
+        if column.value not in names:
+            raise UnknownField(
+                f"Cannot export {column.value!r}: the combined querysets select "
+                f"{', '.join(map(repr, names))} through values(), and no other column."
+            )
+    positions = [names.index(str(column.value)) for column in columns]
+    return Selection(qs.values_list(*names).using(qs.db), columns, positions)
+
+
+def _explain(qs: QuerySet[Any, Any], columns: Sequence[Column], error: Exception) -> InvalidValues:
+    """Return the error that names the column at fault."""
+    for column in columns:
+        try:
+            qs.values_list(column.value)
+        except (FieldError, NotSupportedError, TypeError, ValueError) as column_error:
+            if not isinstance(column.value, str):
+                return InvalidValues(f"Cannot export {column.header!r}: {column_error}")
+            return UnknownField(
+                f"Cannot export {column.value!r} from {qs.model._meta.label}: {column_error} "
+                f"Available here: {', '.join(_get_available_names(qs))}, "
+                "and paths through relations."
+            )
+    return InvalidValues(f"Cannot export values from {qs.model._meta.label}: {error}")
+
+
+def _get_available_names(qs: QuerySet[Any, Any]) -> list[str]:
+    fields = [field.name for field in qs.model._meta.concrete_fields]
+    return ["pk", *fields, *qs.query.annotation_select, *qs.query.extra_select]

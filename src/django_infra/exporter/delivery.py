@@ -1,0 +1,249 @@
+"""From a finished temporary file to the storage, once and whole."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+from django.core.files import File
+from django.core.files.storage import FileSystemStorage, Storage
+
+from django_infra.exporter.conf import conf
+from django_infra.exporter.exceptions import FileAlreadyExists
+
+logger = logging.getLogger(__name__)
+
+TEMP_SUFFIX = ".part"
+
+
+class Delivery:
+    """Collect an export in a temporary file and save it in the storage under exactly its name.
+
+    Leaving the block without ``keep()`` removes what was written, wherever it is by then.
+    """
+
+    def __init__(self, storage: Storage, name: str, *, temp_name: str) -> None:
+        self.storage = storage
+        self.name = name
+        self.temp_name = temp_name
+        self.is_delivered = False
+        self.is_kept = False
+
+    def __enter__(self) -> Self:
+        self.prepare()
+        descriptor, path = tempfile.mkstemp(
+            prefix=f"{self.temp_name}-", suffix=TEMP_SUFFIX, dir=self.get_temp_dir()
+        )
+        self.temp_path = Path(path)
+        self.file: BinaryIO = os.fdopen(descriptor, "wb")
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # On a full disk, closing writes again and fails again.
+        with suppress(OSError):
+            self.file.close()
+        try:
+            if not self.is_kept and self.has_delivered():
+                self.withdraw(self.name)
+        finally:
+            self.temp_path.unlink(missing_ok=True)
+
+    def deliver(self) -> int:
+        """Save the file and return its size in bytes.
+
+        Raises FileAlreadyExists, and leaves the file that is there as it is.
+        """
+        self.file.close()
+        size = self.temp_path.stat().st_size
+        self.save()
+        return size
+
+    def keep(self) -> None:
+        """Let the delivered file stay."""
+        self.is_kept = True
+
+    def prepare(self) -> None:
+        """Raise OSError if it is plain already that the file cannot be saved."""
+
+    def get_temp_dir(self) -> str:
+        return conf.temp_dir or tempfile.gettempdir()
+
+    def has_delivered(self) -> bool:
+        """Tell whether the storage holds the file, and holds it from us."""
+        return self.is_delivered
+
+    def remove_remains(self) -> None:
+        """Remove what a process left that was killed within the block."""
+        if self.temp_name in self.name:
+            # Random bits are in the name: whatever is there, nobody else has written it.
+            self.storage.delete(self.name)
+        for path in self.find_temp_files():
+            path.unlink(missing_ok=True)
+
+    def find_temp_files(self) -> list[Path]:
+        return list(Path(self.get_temp_dir()).glob(f"{self.temp_name}-*{TEMP_SUFFIX}"))
+
+    def withdraw(self, name: str) -> None:
+        """Delete from the storage, or log that this failed: another error is on its way."""
+        try:
+            self.storage.delete(name)
+        except Exception:
+            logger.exception("Could not delete %r from %r.", name, self.storage)
+
+    def save(self) -> None:
+        """Save the temporary file by the storage's own means."""
+        # The path is reserved among exports; a stranger may have taken it since they asked.
+        if self.storage.exists(self.name):
+            raise make_exists_error(self.name)
+        try:
+            with self.temp_path.open("rb") as content:
+                saved_name = self.storage.save(self.name, File(content, name=self.name))
+            self.is_delivered = saved_name == self.name
+        except BaseException:
+            # Storages may leave what they had written by then, as Django's own do.
+            self.withdraw(self.name)
+            raise
+        if not self.is_delivered:
+            self.withdraw(saved_name)
+            raise make_exists_error(self.name)
+
+
+class FileSystemDelivery(Delivery):
+    """Move the file into Django's FileSystemStorage.
+
+    ``FileSystemStorage.save()`` looks whether the name is free and then renames, so that of two
+    files one replaces the other. A hard link is made only if the name is free.
+    """
+
+    storage: FileSystemStorage
+
+    @property
+    def target(self) -> Path:
+        return Path(self.storage.path(self.name))
+
+    def prepare(self) -> None:
+        parent = next(path for path in self.target.parents if path.exists())
+        if not parent.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(parent))
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(parent))
+
+    def get_temp_dir(self) -> str:
+        """Return a folder on the storage's file system: the system's, or the storage's root."""
+        if conf.temp_dir:
+            return conf.temp_dir
+        root = Path(self.storage.location)
+        self._make_folder(root)
+        system = tempfile.gettempdir()
+        return system if os.stat(system).st_dev == root.stat().st_dev else str(root)
+
+    def has_delivered(self) -> bool:
+        # An interrupt may have come between the link and the note of it.
+        return self.is_delivered or (
+            self.temp_path.exists()
+            and self.target.exists()
+            and self.target.samefile(self.temp_path)
+        )
+
+    def remove_remains(self) -> None:
+        for path in self.find_temp_files():
+            if self.target.exists() and self.target.samefile(path):
+                self.target.unlink()
+        super().remove_remains()
+
+    def find_temp_files(self) -> list[Path]:
+        near = self.target.parent.glob(f".{self.temp_name}-*{TEMP_SUFFIX}")
+        return [*super().find_temp_files(), *near]
+
+    def save(self) -> None:
+        self._make_folder(self.target.parent)
+        self._set_permissions()
+        try:
+            self._move()
+        except FileExistsError as error:
+            raise make_exists_error(self.name) from error
+        self.is_delivered = True
+
+    def _move(self) -> None:
+        try:
+            os.link(self.temp_path, self.target)
+        except OSError as error:
+            if error.errno != errno.EXDEV and not _has_no_links(error):
+                raise
+            self._copy_near()
+            self._move_near()
+
+    def _copy_near(self) -> None:
+        """Bring the temporary file into the target's folder, and so onto its file system."""
+        distant = self.temp_path
+        self.temp_path = self.target.with_name(f".{distant.name}")
+        try:
+            shutil.copy2(distant, self.temp_path)
+        finally:
+            distant.unlink()
+
+    def _move_near(self) -> None:
+        try:
+            os.link(self.temp_path, self.target)
+        except OSError as error:
+            if not _has_no_links(error):
+                raise
+            # Take the name by an empty file, and then replace that one and no other.
+            os.close(os.open(self.target, os.O_CREAT | os.O_EXCL))
+            try:
+                os.replace(self.temp_path, self.target)
+            except BaseException:
+                self.target.unlink()
+                raise
+
+    def _make_folder(self, folder: Path) -> None:
+        """Create the folder and its parents with the storage's permissions."""
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        mode = self.storage.directory_permissions_mode
+        for path in reversed(missing):
+            path.mkdir(exist_ok=True)
+            if mode is not None:
+                path.chmod(mode)
+
+    def _set_permissions(self) -> None:
+        """Give the file the mode and the group that the storage gives its files."""
+        if (mode := self.storage.file_permissions_mode) is not None:
+            self.temp_path.chmod(mode)
+        group = os.stat(self.storage.location).st_gid
+        if os.name == "posix" and self.temp_path.stat().st_gid != group:
+            with suppress(PermissionError):
+                os.chown(self.temp_path, -1, group)
+
+
+def _has_no_links(error: OSError) -> bool:
+    """Tell whether the file system knows no hard links, as exFAT and some network shares."""
+    return error.errno in {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+
+
+def make_exists_error(name: str) -> FileAlreadyExists:
+    return FileAlreadyExists(f"File already exists: {name!r}.")
+
+
+def get_delivery(storage: Storage, name: str, *, temp_name: str) -> Delivery:
+    """Return the way to deliver into the storage.
+
+    A subclass of FileSystemStorage that saves in a way of its own (encrypted, say) does so here.
+    """
+    storage_class: Any = type(storage)
+    is_plain = isinstance(storage, FileSystemStorage) and (
+        storage_class.save is Storage.save and storage_class._save is FileSystemStorage._save  # type: ignore[attr-defined]
+    )
+    delivery_class = FileSystemDelivery if is_plain else Delivery
+    return delivery_class(storage, name, temp_name=temp_name)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import traceback
+
+from django.core.exceptions import FieldError, ImproperlyConfigured, SuspiciousFileOperation
+
+MAX_ERROR_LENGTH = 10_000  # characters
+
+
+class ExporterError(Exception):
+    """Base of every error that this app raises itself."""
+
+
+class InvalidExport(ExporterError, ValueError):
+    """The caller asked for an export that cannot be made; nothing was created."""
+
+
+class InvalidQuerySet(InvalidExport, TypeError):
+    """What was passed as the queryset is not one that gives rows."""
+
+
+class InvalidValues(InvalidExport):
+    """The values name no columns, or not in a way that makes a header row."""
+
+
+class UnknownField(InvalidValues, FieldError):
+    """A name in the values is no field, annotation or path of the queryset."""
+
+
+class DuplicateHeader(InvalidValues):
+    """Two columns would carry the same header."""
+
+
+class InvalidOwner(InvalidExport):
+    """The user given as ``created_by`` cannot own a row."""
+
+
+class InvalidFilePath(InvalidExport, SuspiciousFileOperation):
+    """The file path is unsafe, or not portable between storages."""
+
+
+class FileExtensionMissing(InvalidExport):
+    """Neither a format nor an extension of the file path says what to write."""
+
+
+class UnsupportedFormat(InvalidExport):
+    """No writer is configured for the format."""
+
+
+class InvalidFormatOptions(InvalidExport):
+    """The options do not suit the format."""
+
+
+class FileAlreadyExists(InvalidExport, FileExistsError):
+    """The storage already holds the file, or another export is writing it."""
+
+
+class InvalidFormatSetting(ExporterError, ImproperlyConfigured):
+    """An entry of EXPORTER_FORMATS cannot be used."""
+
+
+class ExportInterrupted(ExporterError):
+    """The row was deleted, or moved to another state, while its export ran."""
+
+
+class WorkerLost(ExporterError):
+    """The process that ran the export is gone."""
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the error's type, message and notes, as any database can store them."""
+    text = "".join(traceback.format_exception_only(error)).strip()
+    text = text.replace("\0", "\\x00").encode(errors="backslashreplace").decode()
+    return text if len(text) <= MAX_ERROR_LENGTH else f"{text[:MAX_ERROR_LENGTH]}…"
+
+
+def add_location(error: BaseException, *, row: int, column: str) -> None:
+    """Note on the error which cell it came from; rows count from 1, without the header."""
+    error.add_note(f"Row {row}, column {column!r}.")

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.core.files.storage import Storage, storages
+from django.db import models
+from django.db.models.fields.files import FieldFile
+
+if TYPE_CHECKING:
+    from django_infra.exporter.models import QueryExport
+
+
+class ExportFile(FieldFile):
+    """The stored file, in the storage that the row names."""
+
+    instance: QueryExport
+
+    @property
+    def storage(self) -> Storage:
+        return storages[self.instance.storage_alias]
+
+    @storage.setter
+    def storage(self, storage: Storage) -> None:
+        """Ignore the storage of the field, which FieldFile assigns."""
+
+
+class ExportFileField(models.FileField):
+    attr_class = ExportFile

@@ -1,0 +1,95 @@
+"""The formats that a project offers, by the names that are also their extensions."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Any
+
+from django.utils.module_loading import import_string
+
+from django_infra.exporter.conf import conf
+from django_infra.exporter.exceptions import (
+    FileExtensionMissing,
+    InvalidFormatOptions,
+    InvalidFormatSetting,
+    UnsupportedFormat,
+)
+from django_infra.exporter.writers.base import Writer
+
+BUILTIN_FORMATS: dict[str, dict[str, Any]] = {
+    "csv": {"BACKEND": "django_infra.exporter.writers.csv.CSVWriter"},
+}
+DEFAULT_FORMAT = "csv"
+
+
+def get_formats() -> dict[str, dict[str, Any]]:
+    """Return the definition of each format, the project's own over the built-in ones."""
+    return {**BUILTIN_FORMATS, **conf.formats}
+
+
+def choose_format(file_path: str | None, format: str | None) -> str:
+    """Return the format that was asked for, or else the one that the path's extension names.
+
+    Raises UnsupportedFormat and FileExtensionMissing.
+    """
+    supported = ", ".join(map(repr, sorted(get_formats())))
+    if format is not None:
+        if format not in get_formats():
+            raise UnsupportedFormat(f"Unsupported format {format!r}. Supported: {supported}.")
+        return format
+    if file_path is None:
+        return DEFAULT_FORMAT
+    extension = posixpath.splitext(file_path)[1].removeprefix(".").lower()
+    if not extension:
+        raise FileExtensionMissing(
+            f"File extension missing in file_path {file_path!r}. Add one of {supported}, "
+            "or pass format."
+        )
+    if extension not in get_formats():
+        raise UnsupportedFormat(
+            f"Unsupported format {extension!r}, the extension of file_path {file_path!r}. "
+            f"Supported: {supported}; another extension needs format."
+        )
+    return extension
+
+
+def get_writer(format: str, options: dict[str, Any] | None = None) -> Writer:
+    """Return the format's writer, with the options over those of EXPORTER_FORMATS.
+
+    Raises InvalidFormatSetting for what the setting says, InvalidFormatOptions for ``options``.
+    """
+    definition = get_formats()[format]
+    writer_class = _import_writer(format, definition)
+    defaults = definition.get("OPTIONS", {})
+    try:
+        writer = writer_class(**defaults)
+    except (TypeError, ValueError) as error:
+        raise InvalidFormatSetting(
+            f"EXPORTER_FORMATS[{format!r}]['OPTIONS'] {defaults!r} do not suit "
+            f"{writer_class.__qualname__}: {error}"
+        ) from error
+    if options is None:
+        return writer
+    try:
+        return writer_class(**{**defaults, **options})
+    except (TypeError, ValueError) as error:
+        raise InvalidFormatOptions(
+            f"options {options!r} do not suit the format {format!r} "
+            f"({writer_class.__qualname__}): {error}"
+        ) from error
+
+
+def _import_writer(format: str, definition: dict[str, Any]) -> type[Writer]:
+    try:
+        writer_class = import_string(definition["BACKEND"])
+    except (ImportError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidFormatSetting(
+            f"EXPORTER_FORMATS[{format!r}] must be a dict whose 'BACKEND' is the dotted path of "
+            f"a Writer: {error!r}"
+        ) from error
+    if not (isinstance(writer_class, type) and issubclass(writer_class, Writer)):
+        raise InvalidFormatSetting(
+            f"EXPORTER_FORMATS[{format!r}]['BACKEND'] is {writer_class!r}, not a subclass of "
+            "django_infra.exporter.writers.base.Writer."
+        )
+    return writer_class

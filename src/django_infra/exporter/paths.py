@@ -1,0 +1,77 @@
+"""What a file may be called, in any storage."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import unicodedata
+
+from django_infra.exporter.exceptions import InvalidFilePath
+
+MAX_PATH_LENGTH = 512  # characters: the length of QueryExport.file
+MAX_COMPONENT_BYTES = 255  # of common file systems (NAME_MAX)
+
+# Windows refuses these, and shells and S3 consoles trip over them.
+_FORBIDDEN_CHARACTERS = frozenset('\\:*?"<>|')
+_FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_DEVICE_NAMES = frozenset(
+    {"CON", "PRN", "AUX", "NUL"}
+    | {f"{device}{port}" for device in ("COM", "LPT") for port in "123456789¹²³"}
+)
+
+
+def clean_path(path: str | os.PathLike[str], *, source: str = "file_path") -> str:
+    """Return the path as a relative one with forward slashes.
+
+    Raises InvalidFilePath for a path that could leave the storage's folder, that a file system
+    or an object store would refuse or change, or that exceeds ``QueryExport.file``. ``source``
+    says in the error where the path was set.
+    """
+    if isinstance(path, os.PathLike):
+        path = os.fspath(path)
+    if not isinstance(path, str):
+        raise InvalidFilePath(f"{source} must be a str or a path, not {path!r}.")
+    if reason := _find_fault(path):
+        raise InvalidFilePath(
+            f"Invalid {source} {_shorten(path)}: {reason}. Give a path relative to the storage's "
+            "root, such as 'reports/2026/users.csv'."
+        )
+    return path
+
+
+def make_path_key(storage_alias: str, path: str) -> str:
+    """Return what stands for a path in a unique index; MariaDB cannot index a whole path."""
+    return hashlib.sha256(f"{storage_alias}\0{path}".encode()).hexdigest()
+
+
+def _find_fault(path: str) -> str | None:
+    if not path:
+        return "it is empty"
+    if path.startswith("/"):
+        return "it is absolute"
+    if len(path) > MAX_PATH_LENGTH:
+        return f"it has {len(path)} characters, and {MAX_PATH_LENGTH} are allowed"
+    for character in path:
+        if character in _FORBIDDEN_CHARACTERS:
+            return f"it contains {character!r}"
+        if unicodedata.category(character) in _FORBIDDEN_CATEGORIES:
+            return f"it contains the control character, line break or surrogate {character!r}"
+    faults = map(_find_component_fault, path.split(posixpath.sep))
+    return next(filter(None, faults), None)
+
+
+def _find_component_fault(name: str) -> str | None:
+    if name in {"", ".", ".."}:
+        return f"it contains the component {name!r}"
+    if len(name.encode()) > MAX_COMPONENT_BYTES:
+        return f"a component has over {MAX_COMPONENT_BYTES} bytes in UTF-8"
+    if name != name.strip(" ") or name.endswith("."):
+        return f"the component {name!r} starts or ends with a space, or ends with a dot"
+    if name.partition(".")[0].rstrip(" ").upper() in _DEVICE_NAMES:
+        return f"{name!r} is a device on Windows"
+    return None
+
+
+def _shorten(path: str) -> str:
+    return repr(path) if len(path) <= 80 else f"{path[:80]!r}…"

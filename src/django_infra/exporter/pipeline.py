@@ -1,0 +1,107 @@
+"""Run one export: the only place where source, writer, progress and storage meet."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.db import Error, InterfaceError, OperationalError, connections
+
+from django_infra.exporter.columns import Selection
+from django_infra.exporter.delivery import Delivery, get_delivery
+from django_infra.exporter.exceptions import ExportInterrupted
+from django_infra.exporter.models import ExportState, QueryExport
+from django_infra.exporter.progress import Progress, get_progress
+from django_infra.exporter.sources import get_source
+from django_infra.exporter.writers.base import Writer
+
+logger = logging.getLogger(__name__)
+
+RETRY_DELAYS = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds: a database restarts within their sum
+
+
+def run(export: QueryExport, selection: Selection, writer: Writer) -> None:
+    """Take the export from Scheduled to Success, or to Fail and raise what went wrong."""
+    started = time.monotonic()
+    try:
+        _require(_record(export, export.start), export)
+        with get_delivery(export.storage, export.file_path, temp_name=export.id) as delivery:
+            with get_progress(export, selection) as progress:
+                _write(selection, writer, delivery, progress)
+                progress.confirm()
+                file_size = delivery.deliver()
+            _record_success(
+                export, delivery, row_count=progress.row_count, file_size=file_size, started=started
+            )
+    except BaseException as error:
+        _record_failure(export, error, started=started)
+        raise
+
+
+def _write(selection: Selection, writer: Writer, delivery: Delivery, progress: Progress) -> None:
+    headers = [column.header for column in selection.columns]
+    with get_source(selection).open() as chunks, writer.open(delivery.file, headers) as write_rows:
+        for rows in chunks:
+            write_rows(rows)
+            progress.advance(len(rows))
+
+
+def _record_success(
+    export: QueryExport, delivery: Delivery, *, row_count: int, file_size: int, started: float
+) -> None:
+    """Say so in the row, and keep the file unless the row says otherwise."""
+    try:
+        _record(
+            export,
+            lambda: export.succeed(
+                row_count=row_count, file_size=file_size, job_time=_get_elapsed(started)
+            ),
+        )
+    finally:
+        # After an interrupt, or a connection lost at its commit, only the row knows.
+        if _may_be_success(export):
+            delivery.keep()
+    _require(delivery.is_kept, export)
+
+
+def _may_be_success(export: QueryExport) -> bool:
+    """Ask the row; where it cannot answer, a file too many does less harm than one too few."""
+    if export.state == ExportState.SUCCESS:
+        return True
+    try:
+        return export.is_recorded_as(ExportState.SUCCESS)
+    except Error:
+        return True
+
+
+def _record_failure(export: QueryExport, error: BaseException, *, started: float) -> None:
+    """Say so in the row; the caller gets the error even where the row cannot have it."""
+    try:
+        _record(export, lambda: export.fail(error, job_time=_get_elapsed(started)))
+    except Error:
+        logger.exception("%s failed, and its row could not be told.", export.id)
+
+
+def _record(export: QueryExport, transition: Callable[[], bool]) -> bool:
+    """Write a transition, on a fresh connection and again if the database is away for a while."""
+    connection = connections[export.database]
+    for delay in RETRY_DELAYS:
+        try:
+            return transition()
+        except (InterfaceError, OperationalError):
+            if connection.in_atomic_block:
+                raise
+            connection.close()
+            time.sleep(delay)
+    return transition()
+
+
+def _require(moved: bool, export: QueryExport) -> None:
+    if not moved:
+        raise ExportInterrupted(f"{export.id} was deleted or ended by somebody else.")
+
+
+def _get_elapsed(started: float) -> timedelta:
+    return timedelta(seconds=time.monotonic() - started)

@@ -1,0 +1,205 @@
+"""How far an export is, told to the row once a second while rows pass."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from django.db import DatabaseError, Error, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_infra.exporter.columns import Selection
+from django_infra.exporter.exceptions import ExportInterrupted
+from django_infra.exporter.models import QueryExport
+from django_infra.exporter.sources import get_source
+from django_infra.exporter.sources.base import Source
+
+logger = logging.getLogger(__name__)
+
+INTERVAL = 1.0  # seconds between two updates of the row
+JOIN_TIMEOUT = 5.0  # seconds to wait for a thread whose statement does not end
+
+
+class Progress:
+    """Count the rows, and tell the row nothing on the way.
+
+    Used within a caller's transaction, which hides the row from all others anyway.
+    """
+
+    def __init__(self, export: QueryExport, selection: Selection) -> None:
+        self.export = export
+        self.selection = selection
+        self.row_count = 0
+        self.total: int | None = None
+        self.is_interrupted = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop telling."""
+
+    def advance(self, rows: int) -> None:
+        """Count rows that are in the file; raise ExportInterrupted if they are not wanted."""
+        self.row_count += rows
+
+    def confirm(self) -> None:
+        """Raise ExportInterrupted unless the row is still in progress."""
+        self.tell()
+        self.check()
+
+    def check(self) -> None:
+        if self.is_interrupted:
+            raise ExportInterrupted(
+                f"{self.export.id} was deleted or ended by somebody else while it ran."
+            )
+
+    def tell(self) -> None:
+        percent = self.percent
+        if not self.export.beat(row_count=self.row_count, progress_percent=percent):
+            self.is_interrupted = True
+
+    @property
+    def percent(self) -> int | None:
+        """From 0 to 99, since 100 is for success; None while the total is not known."""
+        if self.total is None:
+            return None
+        return min(99, self.row_count * 100 // self.total) if self.total else 99
+
+
+class InlineProgress(Progress):
+    """Tell the row between two chunks, on the connection that reads them.
+
+    For SQLite without a write-ahead log, where an open SELECT keeps every other connection from
+    writing. It cannot tell anything before the first rows.
+    """
+
+    def __enter__(self) -> Self:
+        self.told_at = time.monotonic()
+        # A connection that reads from another database may be too busy for a second query.
+        self.may_count = self.selection.queryset.db == self.export.database
+        return self
+
+    def advance(self, rows: int) -> None:
+        super().advance(rows)
+        if time.monotonic() - self.told_at < INTERVAL:
+            return
+        try:
+            if self.may_count:
+                self.may_count = False
+                self.total = get_source(self.selection).count()
+            self.tell()
+        except DatabaseError:
+            logger.debug("%s could not tell its progress.", self.export.id, exc_info=True)
+        self.told_at = time.monotonic()
+        self.check()
+
+
+class ThreadedProgress(Progress):
+    """Tell the row from a thread with a connection of its own, and count in another.
+
+    The connection that streams rows is busy, and before the first row it may sort for minutes.
+    The threads begin after a second; an export that is done by then opens no connection.
+    """
+
+    def __enter__(self) -> Self:
+        self._stop = threading.Event()
+        self._teller = threading.Thread(
+            target=self._run, name=f"progress of {self.export.id}", daemon=True
+        )
+        self._counter = _Counter(self)
+        self._teller.start()
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._teller.join(JOIN_TIMEOUT)
+        self._counter.stop()
+
+    def advance(self, rows: int) -> None:
+        super().advance(rows)
+        self.check()
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.wait(INTERVAL):
+                if not self._counter.is_started:
+                    self._counter.start()
+                self._try_to_tell()
+        finally:
+            connections.close_all()
+
+    def _try_to_tell(self) -> None:
+        try:
+            self.tell()
+        except Error:
+            logger.warning("%s could not tell its progress.", self.export.id, exc_info=True)
+            connections[self.export.database].close()
+
+
+class _Counter:
+    """The query that counts all rows, in a thread that can be stopped."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.is_started = False
+        self._source: Source | None = None
+        self._thread = threading.Thread(
+            target=self._run, name=f"count of {progress.export.id}", daemon=True
+        )
+
+    def start(self) -> None:
+        self.is_started = True
+        self._thread.start()
+
+    def stop(self) -> None:
+        if self._source is not None and self._thread.is_alive():
+            self._source.interrupt()
+        if self.is_started:
+            self._thread.join(JOIN_TIMEOUT)
+
+    def _run(self) -> None:
+        try:
+            self._source = get_source(self.progress.selection)
+            self.progress.total = self._source.count()
+        except Error:
+            # Interrupted at the end of the export, or too slow for the server's own limit.
+            logger.debug("%s could not count.", self.progress.export.id, exc_info=True)
+        finally:
+            with suppress(Error):
+                connections.close_all()
+
+
+def get_progress(export: QueryExport, selection: Selection) -> Progress:
+    """Return the way of telling progress that the row's connection allows."""
+    connection = connections[export.database]
+    if connection.in_atomic_block or not connection.get_autocommit():
+        return Progress(export, selection)
+    if _reads_keep_others_from_writing(connection, selection):
+        return InlineProgress(export, selection)
+    return ThreadedProgress(export, selection)
+
+
+def _reads_keep_others_from_writing(connection: BaseDatabaseWrapper, selection: Selection) -> bool:
+    if connection.vendor != "sqlite":
+        return False
+    with connection.cursor() as cursor:
+        (journal_mode,) = cursor.execute("PRAGMA journal_mode").fetchone()
+    # Another connection to a database in memory is another database, or shares its locks.
+    return journal_mode == "memory" or (
+        journal_mode != "wal" and selection.queryset.db == connection.alias
+    )

@@ -1,0 +1,30 @@
+"""Put an end to exports whose process is gone."""
+
+from __future__ import annotations
+
+import logging
+
+from django_infra.exporter.conf import conf
+from django_infra.exporter.delivery import get_delivery
+from django_infra.exporter.exceptions import WorkerLost
+from django_infra.exporter.models import QueryExport
+
+logger = logging.getLogger(__name__)
+
+
+def fail_lost_exports() -> int:
+    """Fail the exports without a heartbeat for EXPORTER_LEASE seconds, and count them."""
+    count = 0
+    for export in QueryExport.objects.lost(conf.lease):
+        if export.fail(WorkerLost(f"Worker lost: no heartbeat for {conf.lease} seconds.")):
+            count += 1
+            _remove_remains(export)
+    return count
+
+
+def _remove_remains(export: QueryExport) -> None:
+    """Remove the files of a lost export; an error is logged, for it is not the caller's."""
+    try:
+        get_delivery(export.storage, export.file_path, temp_name=export.id).remove_remains()
+    except Exception:
+        logger.exception("Could not remove what %s left behind.", export.id)

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet
+from django.db import Error, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.expressions import ColPairs
+from django.db.models.sql.compiler import SQLCompiler
+
+from django_infra.exporter.columns import Selection
+from django_infra.exporter.exceptions import add_location
+
+Row = tuple[Any, ...]
+
+
+class Source:
+    """Read the rows of a selection in chunks, from any database that Django knows.
+
+    A source belongs to the thread that made it, as its connection does.
+    """
+
+    # Do rows arrive one chunk at a time only within a transaction?
+    needs_transaction = False
+
+    def __init__(self, selection: Selection, *, chunk_size: int) -> None:
+        self.selection = selection
+        self.chunk_size = chunk_size
+        self.connection: BaseDatabaseWrapper = connections[selection.queryset.db]
+        self.driver: Any = self.connection.Database  # type: ignore[attr-defined]
+
+    @contextmanager
+    def open(self) -> Iterator[Iterator[Sequence[Row]]]:
+        """Run the query and give its rows, with the values that ``values_list()`` gives."""
+        # Compiling may add to a query, and to those that it combines; clone() copies them all.
+        query = self.selection.queryset.query.clone()
+        compiler = query.get_compiler(self.connection.alias)
+        try:
+            statement = compiler.as_sql()
+        except EmptyResultSet:
+            statement = None
+        if statement is None:
+            yield iter(())
+        else:
+            with self._transaction(), self.cursor() as cursor:
+                cursor.execute(*statement)
+                yield self._read(cursor, RowReader(self.selection, compiler))
+
+    def count(self) -> int:
+        """Count the rows by a query of its own."""
+        return self.selection.queryset.count()
+
+    def interrupt(self) -> None:
+        """Stop, from any thread, the statement that runs on this source's connection.
+
+        Does nothing for databases that are not known: the statement then ends by itself.
+        """
+
+    @contextmanager
+    def cursor(self) -> Iterator[Any]:
+        """Give a cursor that does not hold the whole result, and close it."""
+        cursor = self.open_cursor()
+        try:
+            yield cursor
+        except BaseException:
+            # The connection may be gone; the first error is the one that matters.
+            with suppress(Error, self.driver.Error):
+                cursor.close()
+            raise
+        cursor.close()
+
+    def open_cursor(self) -> Any:
+        return self.connection.chunked_cursor()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Keep an error from breaking the caller's transaction, or the next user's connection."""
+        if self.needs_transaction or self.connection.in_atomic_block:
+            with transaction.atomic(using=self.connection.alias):
+                yield
+            return
+        try:
+            yield
+        except BaseException:
+            self.connection.close_if_unusable_or_obsolete()
+            raise
+
+    def _read(self, cursor: Any, reader: RowReader) -> Iterator[Sequence[Row]]:
+        while rows := cursor.fetchmany(self.chunk_size):
+            yield reader.read(rows)
+
+
+class RowReader:
+    """Turn a cursor's rows into those that ``values_list()`` gives, column by column.
+
+    It does what the compiler's ``results_iter()`` does, but can tell which cell failed.
+    """
+
+    def __init__(self, selection: Selection, compiler: SQLCompiler) -> None:
+        expressions = [expression for expression, _, _ in compiler.select]
+        self.connection = compiler.connection
+        self.converters = compiler.get_converters(expressions)
+        self.headers = [column.header for column in selection.columns]
+        spans = list(_get_spans(expressions))
+        self.spans = [spans[position] for position in selection.positions]
+        self.row_count = 0
+
+    def read(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Return the columns of the selection, leaving out those that only serve the ordering."""
+        raw = list(zip(*rows, strict=True))
+        columns: list[Sequence[Any]] = []
+        for header, span in zip(self.headers, self.spans, strict=True):
+            if isinstance(span, int):
+                columns.append(self._convert(raw[span], span, header))
+            else:
+                parts = [self._convert(raw[position], position, header) for position in span]
+                columns.append(list(zip(*parts, strict=True)))
+        self.row_count += len(rows)
+        return list(zip(*columns, strict=True))
+
+    def _convert(self, values: Sequence[Any], position: int, header: str) -> Sequence[Any]:
+        if position not in self.converters:
+            return values
+        converters, expression = self.converters[position]
+        for converter in converters:
+            converted: list[Any] = []
+            try:
+                for value in values:
+                    converted.append(converter(value, expression, self.connection))
+            except Exception as error:
+                add_location(error, row=self.row_count + len(converted) + 1, column=header)
+                raise
+            values = converted
+        return values
+
+
+def _get_spans(expressions: Sequence[Any]) -> Iterator[int | range]:
+    """Yield where each expression stands in a row; a composite primary key spans columns."""
+    start = 0
+    for expression in expressions:
+        if isinstance(expression, ColPairs):
+            yield range(start, start + len(expression))
+            start += len(expression)
+        else:
+            yield start
+            start += 1

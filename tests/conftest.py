@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+
+def pytest_report_header(config):
+    """Say which server the run is on; its version follows with the first connection."""
+    return f"database: {connection.vendor}, {settings.DATABASES['default']['NAME']}"
+
+
+@pytest.fixture(autouse=True)
+def media_root(settings, tmp_path):
+    """Give each test a storage folder of its own."""
+    settings.MEDIA_ROOT = str(tmp_path / "media")
+    return tmp_path / "media"

@@ -1,0 +1,78 @@
+"""Settings of the tests; DATABASE_URL chooses the server."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import dj_database_url
+
+try:
+    import MySQLdb  # noqa: F401
+except ImportError:
+    import pymysql
+
+    pymysql.install_as_MySQLdb()
+
+SCRATCH = Path(
+    os.environ.setdefault("EXPORTER_TEST_DIR", tempfile.mkdtemp(prefix="exporter-tests-"))
+)
+
+
+def make_database(suffix: str) -> dict:
+    database = dj_database_url.parse(os.environ.get("DATABASE_URL", "sqlite:///exporter"))
+    database["TEST"] = {"NAME": f"test_exporter{suffix}"}
+    if "sqlite" in database["ENGINE"]:
+        # A file in WAL mode, so that other connections see what is committed.
+        path = str(SCRATCH / f"test_exporter{suffix}.sqlite3")
+        database |= {
+            "NAME": path,
+            "TEST": {"NAME": path},
+            "OPTIONS": {
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF",
+                "timeout": 20,
+            },
+        }
+    return database
+
+
+DATABASES = {"default": make_database(""), "other": make_database("_other")}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_infra.exporter",
+    "testapp",
+]
+if "postgresql" in DATABASES["default"]["ENGINE"]:
+    INSTALLED_APPS.append("django.contrib.postgres")
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+MEDIA_ROOT = str(SCRATCH / "media")
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+ROOT_URLCONF = "testapp.urls"
+SECRET_KEY = "tests"
+STATIC_URL = "/static/"
+USE_TZ = True

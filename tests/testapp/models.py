@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import uuid
+
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection, models
+
+from django_infra.db.models import UpdatableModel
+from testapp.fields import GrudgingField, ReversedField
+
+
+class Publisher(models.Model):
+    name = models.CharField(max_length=200)
+
+    def __str__(self):
+        return self.name
+
+
+class Author(models.Model):
+    name = models.CharField(max_length=200)
+    email = models.EmailField(blank=True)
+    born = models.DateField(null=True)
+    publisher = models.ForeignKey(Publisher, models.SET_NULL, null=True, related_name="authors")
+
+    def __str__(self):
+        return self.name
+
+
+class LivingAuthor(Author):
+    class Meta:
+        proxy = True
+
+
+class Book(models.Model):
+    title = models.CharField(max_length=200)
+    author = models.ForeignKey(Author, models.CASCADE, related_name="books")
+    editors = models.ManyToManyField(Author, related_name="edited_books")
+    pages = models.IntegerField(default=0)
+    price = models.DecimalField(max_digits=8, decimal_places=2, null=True)
+    published_at = models.DateTimeField(null=True)
+    data = models.JSONField(default=dict)
+
+    def __str__(self):
+        return self.title
+
+
+class Comic(Book):
+    artist = models.CharField(max_length=100)
+
+
+class Note(models.Model):
+    text = models.TextField()
+    # An app without migrations cannot refer to the table of one with them.
+    content_type = models.ForeignKey(ContentType, models.CASCADE, db_constraint=False)
+    object_id = models.PositiveIntegerField()
+    content_object = GenericForeignKey()
+
+    def __str__(self):
+        return self.text
+
+
+class Translation(models.Model):
+    pk = models.CompositePrimaryKey("book_id", "language")
+    book = models.ForeignKey(Book, models.CASCADE)
+    language = models.CharField(max_length=10)
+    title = models.CharField(max_length=200)
+
+    def __str__(self):
+        return self.title
+
+
+class Everything(models.Model):
+    """One column of each type that all databases have."""
+
+    big = models.BigIntegerField(null=True)
+    binary = models.BinaryField(null=True)
+    boolean = models.BooleanField(null=True)
+    char = models.CharField(max_length=1000, null=True)  # noqa: DJ001
+    date = models.DateField(null=True)
+    datetime = models.DateTimeField(null=True)
+    decimal = models.DecimalField(max_digits=30, decimal_places=10, null=True)
+    duration = models.DurationField(null=True)
+    floating = models.FloatField(null=True)
+    integer = models.IntegerField(null=True)
+    ip = models.GenericIPAddressField(null=True)
+    json = models.JSONField(null=True)
+    reversed = ReversedField(max_length=100, null=True)
+    text = models.TextField(null=True)  # noqa: DJ001
+    time = models.TimeField(null=True)
+    uuid = models.UUIDField(null=True)
+
+    def __str__(self):
+        return str(self.pk)
+
+
+class Grudge(models.Model):
+    number = GrudgingField()
+
+    def __str__(self):
+        return str(self.number)
+
+
+class Profile(UpdatableModel):
+    name = models.CharField(max_length=100)
+    nickname = models.CharField(max_length=100, blank=True)
+    visits = models.IntegerField(default=0)
+    tags = models.JSONField(default=list)
+    author = models.ForeignKey(Author, models.SET_NULL, null=True)
+    picture = models.FileField(blank=True)
+    token = models.UUIDField(default=uuid.uuid4)
+    created_at = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self):
+        return self.name
+
+
+class SpecialProfile(Profile):
+    title = models.CharField(max_length=100)
+
+
+if connection.vendor == "postgresql":
+    from django.contrib.postgres import fields as postgres
+
+    class PostgresEverything(models.Model):
+        array = postgres.ArrayField(models.CharField(max_length=50, null=True), null=True)
+        matrix = postgres.ArrayField(postgres.ArrayField(models.IntegerField(null=True)), null=True)
+        decimals = postgres.ArrayField(
+            models.DecimalField(max_digits=8, decimal_places=2), null=True
+        )
+        hstore = postgres.HStoreField(null=True)
+        numbers = postgres.IntegerRangeField(null=True)
+        times = postgres.DateTimeRangeField(null=True)
+
+        class Meta:
+            required_db_vendor = "postgresql"
+
+        def __str__(self):
+            return str(self.pk)
