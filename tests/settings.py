@@ -20,9 +20,13 @@ SCRATCH = Path(
 )
 
 
+# Lets two runs use one server at the same time.
+RUN = os.environ.get("EXPORTER_TEST_DB_SUFFIX", "")
+
+
 def make_database(suffix: str) -> dict:
     database = dj_database_url.parse(os.environ.get("DATABASE_URL", "sqlite:///exporter"))
-    database["TEST"] = {"NAME": f"test_exporter{suffix}"}
+    database["TEST"] = {"NAME": f"test_exporter{RUN}{suffix}"}
     if "sqlite" in database["ENGINE"]:
         # A file in WAL mode, so that other connections see what is committed.
         path = str(SCRATCH / f"test_exporter{suffix}.sqlite3")
