@@ -79,4 +79,5 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ROOT_URLCONF = "testapp.urls"
 SECRET_KEY = "tests"
 STATIC_URL = "/static/"
+TIME_ZONE = "UTC"
 USE_TZ = True

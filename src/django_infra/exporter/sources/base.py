@@ -8,6 +8,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db import Error, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import ColPairs
+from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
 
 from django_infra.exporter.columns import Selection
@@ -36,15 +37,14 @@ class Source:
         """Run the query and give its rows, with the values that ``values_list()`` gives."""
         # Compiling may add to a query, and to those that it combines; clone() copies them all.
         query = self.selection.queryset.query.clone()
-        compiler = query.get_compiler(self.connection.alias)
-        try:
-            statement = compiler.as_sql()
-        except EmptyResultSet:
-            statement = None
-        if statement is None:
-            yield iter(())
-        else:
-            with self._transaction(), self.cursor() as cursor:
+        with self._transaction(query):
+            compiler = query.get_compiler(self.connection.alias)
+            try:
+                statement = compiler.as_sql()
+            except EmptyResultSet:
+                yield iter(())
+                return
+            with self.cursor() as cursor:
                 cursor.execute(*statement)
                 yield self._read(cursor, RowReader(self.selection, compiler))
 
@@ -75,16 +75,18 @@ class Source:
         return self.connection.chunked_cursor()
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self, query: Query) -> Iterator[None]:
         """Keep an error from breaking the caller's transaction, or the next user's connection."""
-        if self.needs_transaction or self.connection.in_atomic_block:
-            with transaction.atomic(using=self.connection.alias):
+        connection = self.connection
+        locks_rows = query.select_for_update and connection.features.has_select_for_update
+        if self.needs_transaction or locks_rows or connection.in_atomic_block:
+            with transaction.atomic(using=connection.alias):
                 yield
             return
         try:
             yield
         except BaseException:
-            self.connection.close_if_unusable_or_obsolete()
+            connection.close_if_unusable_or_obsolete()
             raise
 
     def _read(self, cursor: Any, reader: RowReader) -> Iterator[Sequence[Row]]:

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import json
+from decimal import Decimal
+
+import pytest
+from django.contrib.contenttypes.models import ContentType
+
+from testapp.models import Author, Book, Comic, Note, Publisher, Translation
+
+
+def write_expected(headers, rows):
+    """Return what csv.writer writes, with the cells of promise 2 where str() is not data."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(headers)
+    writer.writerows([[make_expected_cell(value) for value in row] for row in rows])
+    return text.getvalue().encode()
+
+
+def make_expected_cell(value):
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(value, ensure_ascii=False, default=make_expected_cell)
+    if isinstance(value, bytes | memoryview):
+        return bytes(value).hex()
+    return value
+
+
+def read(export):
+    with export.file.open("rb") as file:
+        return file.read()
+
+
+@pytest.fixture
+def library(db):
+    """Create a few rows of each model, with gaps, ties and text that CSV must quote."""
+    publishers = Publisher.objects.bulk_create([Publisher(name="Ünïon"), Publisher(name='"Q"')])
+    authors = [
+        Author.objects.create(
+            name=name,
+            email=f"{number}@example.com",
+            born=None if number % 3 == 0 else datetime.date(1900 + number, 1, number + 1),
+            publisher=publishers[number % 2] if number % 4 else None,
+        )
+        for number, name in enumerate(["Ann", "bob", "Ann", "Zoë, the 1st", "Line\nbreak", ""])
+    ]
+    books = []
+    for number in range(12):
+        book = Book.objects.create(
+            title=f"Book {number % 5}",
+            author=authors[number % 5],
+            pages=number * 10 % 70,
+            price=None if number % 4 == 0 else Decimal(number) / 4,
+            published_at=datetime.datetime(
+                2020, 1 + number % 12, 1, 12, 30, 15, 1000 * number, datetime.UTC
+            ),
+            data={"tags": ["x", number, None], "deep": {"n": number, "s": "ü"}},
+        )
+        book.editors.set(authors[: number % 3])
+        books.append(book)
+    Comic.objects.create(title="Comic", author=authors[0], artist="Hergé")
+    for language in ("en", "fr"):
+        Translation.objects.create(book=books[0], language=language, title=f"In {language}")
+    Note.objects.create(
+        text="note", content_type=ContentType.objects.get_for_model(Book), object_id=books[0].pk
+    )
+    return books
