@@ -108,7 +108,8 @@ QUERYSETS = {
         ["n"],
     ),
     "group by month": lambda: (
-        Book.objects.annotate(month=TruncMonth("published_at"))
+        Book.objects.filter(published_at__isnull=False)
+        .annotate(month=TruncMonth("published_at"))
         .values("month")
         .annotate(n=Count("id"))
         .order_by("month"),
