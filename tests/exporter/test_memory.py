@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from testapp.models import Publisher
+
+SMALL = 100_000
+LARGE = 1_000_000
+
+# A million rows, made by the server.
+FILL = {
+    "sqlite": """
+        WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers LIMIT %s)
+        INSERT INTO testapp_publisher (name) SELECT 'Publisher, number ' || n FROM numbers
+    """,
+    "postgresql": """
+        INSERT INTO testapp_publisher (name)
+        SELECT 'Publisher, number ' || n FROM generate_series(1, %s) n
+    """,
+    "mysql": """
+        INSERT INTO testapp_publisher (name)
+        SELECT CONCAT('Publisher, number ', seq) FROM seq_1_to_1000000 LIMIT %s
+    """,
+}
+
+
+def measure_peak(rows, tmp_path):
+    # Coverage keeps what it has seen in memory, and would be measured too.
+    environ = {key: value for key, value in os.environ.items() if "COVERAGE" not in key}
+    result = subprocess.run(
+        [
+            sys.executable,
+            str(Path(__file__).with_name("memory.py")),
+            str(connection.settings_dict["NAME"]),
+            str(rows),
+            str(tmp_path),
+        ],
+        env={
+            **environ,
+            "DJANGO_SETTINGS_MODULE": "settings",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return int(result.stdout)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_memory_does_not_grow_with_the_rows(tmp_path):
+    with connection.cursor() as cursor:
+        cursor.execute(FILL[connection.vendor], [LARGE])
+    assert Publisher.objects.count() == LARGE
+
+    growth = measure_peak(LARGE, tmp_path) - measure_peak(SMALL, tmp_path)
+
+    assert growth < 10 * 1024**2
