@@ -10,6 +10,11 @@ def create_extensions(using, **kwargs):
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("CREATE EXTENSION IF NOT EXISTS hstore")
+        # As HStoreExtension does, for the connection is older than the type.
+        from django.contrib.postgres.signals import get_hstore_oids, register_type_handlers
+
+        get_hstore_oids.cache_clear()
+        register_type_handlers(connection)
 
 
 class TestAppConfig(AppConfig):

@@ -8,10 +8,11 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from django.core.exceptions import FieldError
-from django.db import NotSupportedError
+from django.core.exceptions import EmptyResultSet, FieldError, FullResultSet
+from django.db import Error, NotSupportedError
 from django.db.models import QuerySet
 from django.db.models.expressions import Combinable
+from django.db.models.sql import Query
 from django.utils.functional import Promise
 
 from django_infra.exporter.exceptions import (
@@ -42,6 +43,18 @@ class Selection:
     # Where each column stands in a row of the queryset.
     positions: Sequence[int]
 
+    def copy_query(self) -> Query:
+        """Return the query for a compiler, which may add to it."""
+        return _copy_query(self.queryset.query)
+
+
+def _copy_query(query: Query) -> Query:
+    """Return a clone that shares nothing; ``Query.clone()`` shares the names of the columns."""
+    query = query.clone()
+    query.selected = query.selected and query.selected.copy()
+    query.combined_queries = tuple(map(_copy_query, query.combined_queries))
+    return query
+
 
 def select(qs: QuerySet[Any, Any], values: Values) -> Selection:
     """Return the selection of the values from a clone of the queryset.
@@ -60,6 +73,7 @@ def select(qs: QuerySet[Any, Any], values: Values) -> Selection:
         queryset = qs.values_list(*(column.value for column in columns))
     except (FieldError, NotSupportedError, TypeError, ValueError) as error:
         raise _explain(qs, columns, error) from error
+    _check_compiles(queryset)
     return Selection(queryset.using(qs.db), columns, range(len(columns)))
 
 
@@ -148,6 +162,19 @@ def _explain(qs: QuerySet[Any, Any], columns: Sequence[Column], error: Exception
                 "and paths through relations."
             )
     return InvalidValues(f"Cannot export values from {qs.model._meta.label}: {error}")
+
+
+def _check_compiles(queryset: QuerySet[Any, Any]) -> None:
+    """Raise now what Django says only when it makes SQL of the expressions."""
+    try:
+        _copy_query(queryset.query).get_compiler(queryset.db).as_sql()
+    except (FieldError, TypeError, ValueError) as error:
+        raise InvalidValues(
+            f"Cannot export values from {queryset.model._meta.label}: {error}"
+        ) from error
+    except (EmptyResultSet, FullResultSet, Error):
+        # No rows is no mistake, and what the database objects to belongs to the run.
+        return
 
 
 def _get_available_names(qs: QuerySet[Any, Any]) -> list[str]:

@@ -42,9 +42,12 @@ def run(export: QueryExport, selection: Selection, writer: Writer) -> None:
 
 def _write(selection: Selection, writer: Writer, delivery: Delivery, progress: Progress) -> None:
     headers = [column.header for column in selection.columns]
-    with get_source(selection).open() as chunks, writer.open(delivery.file, headers) as write_rows:
+    source = get_source(selection)
+    with source.open() as chunks, writer.open(delivery.file, headers) as write_rows:
         for rows in chunks:
+            size_before = delivery.file.tell()
             write_rows(rows)
+            source.pace(rows=len(rows), size=delivery.file.tell() - size_before)
             progress.advance(len(rows))
 
 

@@ -16,6 +16,8 @@ from django_infra.exporter.exceptions import add_location
 
 Row = tuple[Any, ...]
 
+CHUNK_BYTES = 2 << 20  # of the file: rows of large cells are fetched fewer at a time
+
 
 class Source:
     """Read the rows of a selection in chunks, from any database that Django knows.
@@ -29,14 +31,14 @@ class Source:
     def __init__(self, selection: Selection, *, chunk_size: int) -> None:
         self.selection = selection
         self.chunk_size = chunk_size
+        self.fetch_size = 1
         self.connection: BaseDatabaseWrapper = connections[selection.queryset.db]
         self.driver: Any = self.connection.Database  # type: ignore[attr-defined]
 
     @contextmanager
     def open(self) -> Iterator[Iterator[Sequence[Row]]]:
         """Run the query and give its rows, with the values that ``values_list()`` gives."""
-        # Compiling may add to a query, and to those that it combines; clone() copies them all.
-        query = self.selection.queryset.query.clone()
+        query = self.selection.copy_query()
         with self._transaction(query):
             compiler = query.get_compiler(self.connection.alias)
             try:
@@ -48,9 +50,14 @@ class Source:
                 cursor.execute(*statement)
                 yield self._read(cursor, RowReader(self.selection, compiler))
 
+    def pace(self, *, rows: int, size: int) -> None:
+        """Choose how many rows to fetch next, from the bytes that the last ones became."""
+        affordable = CHUNK_BYTES * rows // max(size, 1)
+        self.fetch_size = max(1, min(self.chunk_size, self.fetch_size * 10, affordable))
+
     def count(self) -> int:
         """Count the rows by a query of its own."""
-        return self.selection.queryset.count()
+        return self.selection.copy_query().get_count(using=self.connection.alias)
 
     def interrupt(self) -> None:
         """Stop, from any thread, the statement that runs on this source's connection.
@@ -90,7 +97,7 @@ class Source:
             raise
 
     def _read(self, cursor: Any, reader: RowReader) -> Iterator[Sequence[Row]]:
-        while rows := cursor.fetchmany(self.chunk_size):
+        while rows := cursor.fetchmany(self.fetch_size):
             yield reader.read(rows)
 
 

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import add_location
 from django_infra.exporter.writers.base import Rows, Writer, WriteRows
 from django_infra.exporter.writers.cells import format_column
+
+LARGE_CELL = 1 << 20  # characters
 
 
 class CSVWriter(Writer):
@@ -32,24 +34,62 @@ class CSVWriter(Writer):
         def write_rows(rows: Rows) -> None:
             nonlocal row_count
             try:
-                data = self._encode(rows)
+                for data in self._encode(rows):
+                    file.write(data)
+            except OSError:
+                raise
             except Exception as error:
                 self._locate(error, rows, headers, row_count)
                 raise
-            file.write(data)
             row_count += len(rows)
 
-        file.write(self._encode([headers]))
+        file.writelines(self._encode([headers]))
         yield write_rows
 
-    def _encode(self, rows: Rows) -> bytes:
+    def _encode(self, rows: Rows) -> Iterator[bytes]:
         columns = [
             format_column(column, escape_formulas=self.escape_formulas)
             for column in zip(*rows, strict=True)
         ]
+        lines = zip(*columns, strict=True)
+        if any(map(_has_large_cell, columns)):
+            for line in lines:
+                yield from self._encode_large(line)
+        else:
+            yield self._format(lines).encode()
+
+    def _format(self, lines: Iterable[Sequence[Any]]) -> str:
         text = io.StringIO(newline="")
-        csv.writer(text, self.dialect).writerows(zip(*columns, strict=True))
-        return text.getvalue().encode()
+        csv.writer(text, self.dialect).writerows(lines)
+        return text.getvalue()
+
+    def _encode_large(self, line: Sequence[Any]) -> Iterator[bytes]:
+        """Yield a line in pieces: csv.writer needs several times the memory of a cell."""
+        if not _has_large_cell(line):
+            yield self._format([line]).encode()
+            return
+        delimiter, end = self.dialect.delimiter, self.dialect.lineterminator
+        for position, cell in enumerate(line):
+            if position:
+                yield delimiter.encode()
+            if _has_large_cell([cell]):
+                yield from self._quote(cell)
+            else:
+                # Beside another cell, so that an empty one is not quoted for being alone.
+                yield self._format([[cell, None]]).removesuffix(delimiter + end).encode()
+        yield end.encode()
+
+    def _quote(self, cell: str) -> Iterator[bytes]:
+        """Yield a text as csv.QUOTE_MINIMAL writes it."""
+        quote = self.dialect.quotechar or ""
+        is_quoted = any(special in cell for special in (self.dialect.delimiter, quote, "\r", "\n"))
+        if is_quoted:
+            yield quote.encode()
+        for start in range(0, len(cell), LARGE_CELL):
+            piece = cell[start : start + LARGE_CELL]
+            yield piece.replace(quote, quote * 2).encode()
+        if is_quoted:
+            yield quote.encode()
 
     def _locate(
         self, error: Exception, rows: Rows, headers: Sequence[str], rows_before: int
@@ -58,7 +98,15 @@ class CSVWriter(Writer):
         for number, row in enumerate(rows, start=rows_before + 1):
             for header, cell in zip(headers, row, strict=True):
                 try:
-                    self._encode([[cell]])
+                    for _ in self._encode([[cell]]):
+                        pass
                 except Exception:
                     add_location(error, row=number, column=header)
                     return
+
+
+def _has_large_cell(cells: Sequence[Any]) -> bool:
+    try:
+        return max(map(len, cells), default=0) > LARGE_CELL
+    except TypeError:
+        return any(isinstance(cell, str) and len(cell) > LARGE_CELL for cell in cells)

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+
+import pytest
+from django.db import Error, connection, connections
+from django.db.models import CharField, Count, Value
+
+from django_infra.exporter.columns import select
+from django_infra.exporter.export import export_queryset
+from django_infra.exporter.sources import get_source
+from django_infra.exporter.sources.base import CHUNK_BYTES, Source
+from exporter.conftest import read, write_expected
+from testapp.models import Author, Book, Publisher, Translation
+
+
+def read_all(source):
+    with source.open() as chunks:
+        return [row for rows in chunks for row in rows]
+
+
+def test_generic_source_reads_from_any_database(library):
+    """The base class serves the databases that have no source of their own."""
+    qs = Translation.objects.order_by("pk")
+
+    source = Source(select(qs, ["pk", "title", "book__data"]), chunk_size=10)
+
+    assert read_all(source) == list(qs.values_list("pk", "title", "book__data"))
+
+
+def test_rows_come_in_chunks_of_at_most_the_size(db):
+    Publisher.objects.bulk_create([Publisher(name=str(number)) for number in range(25)])
+    source = get_source(select(Publisher.objects.order_by("id"), ["name"]))
+    source.chunk_size = source.fetch_size = 10
+
+    with source.open() as chunks:
+        assert [len(rows) for rows in chunks] == [10, 10, 5]
+
+
+def test_pace_rises_while_rows_are_small_and_falls_when_they_are_large(db):
+    source = get_source(select(Publisher.objects.all(), ["name"]))
+
+    sizes = []
+    for size in (100, 1000, 10_000, 100_000):
+        source.pace(rows=source.fetch_size, size=size)
+        sizes.append(source.fetch_size)
+    assert sizes == [10, 100, 1000, 2000]
+
+    source.pace(rows=2000, size=2000 * CHUNK_BYTES)
+    assert source.fetch_size == 1
+
+    source.pace(rows=1, size=0)
+    assert source.fetch_size == 10
+
+
+def test_count_is_that_of_the_rows(library):
+    qs = Book.objects.values("author").annotate(n=Count("id"))
+
+    assert get_source(select(qs, ["author", "n"])).count() == len(qs)
+
+
+def test_count_after_reading_a_union_ordered_by_another_column(library):
+    union = Book.objects.filter(pages__lt=20).union(Book.objects.filter(pages__gt=40), all=True)
+    source = get_source(select(union.order_by("pages", "id"), ["title"]))
+
+    assert len(read_all(source)) == source.count() == len(read_all(source))
+
+
+def test_half_read_result_leaves_the_connection_usable(library):
+    source = get_source(select(Book.objects.all(), ["id"]))
+    with suppress(RuntimeError), source.open() as chunks:
+        assert len(next(chunks)) == 1
+        raise RuntimeError
+
+    assert Book.objects.count() == len(library) + 1
+
+
+SLEEP = {
+    "sqlite": """
+        WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000000000)
+        SELECT COUNT(*) FROM n
+    """,
+    "postgresql": "SELECT pg_sleep(60)",
+    "mysql": "SELECT SLEEP(60) FROM testapp_publisher",
+}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_interrupt_stops_a_statement_from_another_thread():
+    Publisher.objects.create(name="one")
+    selection = select(Publisher.objects.all(), ["name"])
+    sources = []
+    is_running = threading.Event()
+    outcome = []
+
+    def run():
+        source = get_source(selection)
+        sources.append(source)
+        try:
+            with connections["default"].cursor() as cursor:
+                is_running.set()
+                cursor.execute(SLEEP[connection.vendor])
+                outcome.append(cursor.fetchall())
+        except Error as error:
+            outcome.append(error)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert is_running.wait(10)
+    while thread.is_alive():
+        sources[0].interrupt()
+        thread.join(0.1)
+
+    (error,) = outcome
+    # MariaDB's SLEEP() returns 1 when it is interrupted.
+    assert isinstance(error, Error) or (connection.vendor == "mysql" and error == ((1,),))
+
+
+def test_interrupt_without_a_connection_does_nothing(db):
+    source = get_source(select(Publisher.objects.all(), ["name"]))
+    source.connection = connections["default"].copy()
+
+    source.interrupt()
+
+    assert source.connection.connection is None
+
+
+@pytest.mark.parametrize("length", [1 << 20, (1 << 20) + 1, (2 << 20) + 5])
+@pytest.mark.parametrize("special", ["", '"', ",", "\r", "\n", '""'])
+def test_large_cells_are_written_as_csv_writer_writes_them(db, length, special):
+    text = "é" * (length - 1) + special + "z"
+    Author.objects.create(name="a,b", email="")
+    qs = Author.objects.annotate(large=Value(text), none=Value(None, output_field=CharField()))
+    values = ["name", "large", "email", "none"]
+
+    export = export_queryset(qs, values)
+
+    assert read(export) == write_expected(values, [("a,b", text, "", None)])
+
+
+def test_large_cell_alone_in_its_row(db):
+    Author.objects.create(name="a")
+    text = "x" * ((1 << 20) + 1)
+
+    export = export_queryset(Author.objects.annotate(large=Value(text)), ["large"])
+
+    assert read(export) == f"large\r\n{text}\r\n".encode()
+
+
+def test_large_formula_is_escaped(db):
+    Author.objects.create(name="a")
+    text = "=" + "1" * (1 << 20)
+
+    export = export_queryset(Author.objects.annotate(large=Value(text)), ["name", "large"])
+
+    assert read(export) == f"name,large\r\na,'{text}\r\n".encode()

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+
+from django_infra.exporter.columns import select
+from django_infra.exporter.sources import get_source
+from testapp.models import Publisher
+
+pytestmark = pytest.mark.skipif(connection.vendor != "mysql", reason="needs MariaDB or MySQL")
+
+
+@pytest.fixture
+def selection(db):
+    Publisher.objects.bulk_create([Publisher(name=str(number)) for number in range(50)])
+    return select(Publisher.objects.order_by("id"), ["name"])
+
+
+def test_cursor_is_unbuffered(selection):
+    with get_source(selection).open() as chunks:
+        next(chunks)
+        # A buffered cursor would leave the connection free for this.
+        with pytest.raises(Exception, match=r"sync|in use|Previous unbuffered"):
+            Publisher.objects.count()
+
+
+def test_queries_are_logged_like_django_s_own(selection, django_assert_num_queries):
+    source = get_source(selection)
+    with django_assert_num_queries(3) as queries, source.open() as chunks:
+        assert len(next(chunks)) == 1
+
+    assert "SELECT `testapp_publisher`.`name`" in queries[1]["sql"]
