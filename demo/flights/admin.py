@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from django.contrib import admin
+
+from flights.models import Airline, Airport, Flight, Plane, Weather
+
+
+@admin.register(Airline)
+class AirlineAdmin(admin.ModelAdmin):
+    list_display = ["code", "name"]
+    search_fields = ["code", "name"]
+
+
+@admin.register(Airport)
+class AirportAdmin(admin.ModelAdmin):
+    list_display = ["faa", "name", "latitude", "longitude", "altitude", "time_zone"]
+    list_filter = ["time_zone", "dst"]
+    search_fields = ["faa", "name"]
+
+
+@admin.register(Plane)
+class PlaneAdmin(admin.ModelAdmin):
+    list_display = ["tailnum", "manufacturer", "model", "year", "seats"]
+    list_filter = ["type", "engine"]
+    search_fields = ["tailnum", "manufacturer", "model"]
+
+
+@admin.register(Weather)
+class WeatherAdmin(admin.ModelAdmin):
+    list_display = ["origin", "time_hour", "temperature", "wind_speed", "precipitation"]
+    list_filter = [("origin", admin.RelatedOnlyFieldListFilter)]
+    list_select_related = ["origin"]
+    search_fields = ["=origin__faa"]
+    date_hierarchy = "time_hour"
+    autocomplete_fields = ["origin"]
+
+
+@admin.register(Flight)
+class FlightAdmin(admin.ModelAdmin):
+    list_display = [
+        "date",
+        "airline",
+        "number",
+        "origin",
+        "destination",
+        "plane",
+        "departure_delay",
+        "arrival_delay",
+    ]
+    list_filter = [("origin", admin.RelatedOnlyFieldListFilter), "airline"]
+    list_select_related = ["airline", "origin", "destination", "plane"]
+    search_fields = ["=number", "=plane__tailnum", "=destination__faa"]
+    date_hierarchy = "date"
+    autocomplete_fields = ["airline", "plane", "origin", "destination"]
+    raw_id_fields = ["weather"]

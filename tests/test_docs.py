@@ -1,0 +1,102 @@
+"""The reference names every setting, check, error, and format that there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from django_infra.exporter.export import export_queryset
+from django_infra.exporter.formats import BUILTIN_FORMATS
+from testapp.models import Publisher
+
+ROOT = Path(__file__).parents[1]
+EXPORTER = ROOT / "src/django_infra/exporter"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def read(name):
+    return (ROOT / name).read_text()
+
+
+def test_every_setting_is_documented_and_no_other():
+    in_code = set(re.findall(r'"(EXPORTER_\w+)"', (EXPORTER / "conf.py").read_text()))
+    in_docs = set(re.findall(r"^\| `(EXPORTER_\w+)`", read("docs/settings.md"), re.MULTILINE))
+
+    assert in_code == in_docs
+
+
+def test_every_default_is_documented():
+    code = (EXPORTER / "conf.py").read_text()
+    defaults = dict(re.findall(r'getattr\(settings, "(EXPORTER_\w+)", (.*)\)', code))
+    table = re.findall(r"^\| `(EXPORTER_\w+)` \| `(.*?)` ", read("docs/settings.md"), re.MULTILINE)
+
+    assert dict(table) == defaults
+
+
+def test_every_check_is_documented_and_no_other():
+    in_code = set(re.findall(r'id="(exporter\.\w+)"', (EXPORTER / "checks.py").read_text()))
+    in_docs = set(re.findall(r"^\| `(exporter\.\w+)`", read("docs/checks.md"), re.MULTILINE))
+
+    assert in_code == in_docs
+
+
+def test_every_error_is_documented():
+    names = re.findall(r"^class (\w+)", (EXPORTER / "exceptions.py").read_text(), re.MULTILINE)
+
+    assert names
+    assert [name for name in names if f"`{name}`" not in read("docs/errors.md")] == []
+
+
+@pytest.mark.parametrize("name", BUILTIN_FORMATS)
+def test_every_format_is_documented(name):
+    assert f"`{name}`" in read("docs/settings.md")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    text = page.read_text()
+    for target in re.findall(r"\]\((?!https?://)([^)]+)\)", text):
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path) if path else page
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", linked.read_text(), re.MULTILINE)
+            assert anchor in {heading.lower().replace(" ", "-") for heading in headings}, target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_in_the_docs_compiles(page):
+    for block in re.findall(r"^( *)```python\n(.*?)^ *```", page.read_text(), re.DOTALL | re.M):
+        indent, code = block
+        code = re.sub(rf"^{indent}", "", code, flags=re.MULTILINE)
+        compile(code.removesuffix(",\n"), page.name, "exec")
+
+
+@pytest.fixture
+def documented_formats(tmp_path, monkeypatch, settings):
+    """Install the writers that docs/formats.md shows."""
+    blocks = re.findall(r"```python\n(.*?)```", read("docs/formats.md"), re.DOTALL)
+    tsv, setting, json_lines = blocks
+    (tmp_path / "documented.py").write_text(tsv.replace("# reports/writers.py", "") + json_lines)
+    monkeypatch.syspath_prepend(tmp_path)
+    namespace = {}
+    exec(setting.replace("reports.writers", "documented"), namespace)
+    settings.EXPORTER_FORMATS = {
+        **namespace["EXPORTER_FORMATS"],
+        "jsonl": {"BACKEND": "documented.JSONLinesWriter"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [("a.tsv", b"name\tid\r\n'=x\t7\r\n"), ("a.jsonl", b'{"name": "=x", "id": 7}\n')],
+)
+def test_documented_formats_work(db, documented_formats, path, content):
+    Publisher.objects.create(id=7, name="=x")
+
+    export = export_queryset(Publisher.objects.all(), ["name", "id"], path)
+
+    with export.file.open() as file:
+        assert file.read() == content
