@@ -44,8 +44,9 @@ def export_queryset(
     format = choose_format(path, format)
     writer = get_writer(format, options)
     _check_owner(created_by)
+    storage = storages[conf.storage]
     fail_lost_exports()
-    if path is not None and storages[conf.storage].exists(path):
+    if path is not None and storage.exists(path):
         raise make_exists_error(path)
     export = QueryExport.objects.schedule(
         model=qs.model,

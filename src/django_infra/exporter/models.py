@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
@@ -53,7 +54,7 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
 
     def visible_to(self, user: Any) -> Self:
         """Keep the user's own exports, or all of them for staff who may view exports."""
-        if user.is_staff and user.has_perm("exporter.view_queryexport"):
+        if getattr(user, "is_staff", False) and user.has_perm("exporter.view_queryexport"):
             return self.all()
         return self.filter(created_by=user.pk) if user.is_authenticated else self.none()
 
@@ -83,9 +84,10 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
             created_by=created_by,
         )
         using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
+        # A savepoint leaves a caller's transaction usable after the conflict.
+        in_atomic = transaction.get_connection(using).in_atomic_block
         try:
-            # Inside a caller's transaction this is a savepoint, which the conflict leaves usable.
-            with transaction.atomic(using=using):
+            with transaction.atomic(using=using) if in_atomic else nullcontext():
                 export.save(using=using, force_insert=True)
         except IntegrityError:
             if self.using(using).filter(path_key=export.path_key).exists():
