@@ -1,18 +1,24 @@
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import Any
 
 from django.core.exceptions import FieldError
 from django.core.files import File
-from django.db import DatabaseError, models
+from django.db import DatabaseError, models, router
 
 _DEFERRED = object()
 
 
-def _can_change_in_place(value: object) -> bool:
-    """Tell whether an equal value may still hold something new."""
-    return isinstance(value, File) or not isinstance(value, Hashable)
+def _is_same(old: object, new: object) -> bool:
+    """Tell whether the new value is surely what the old one was.
+
+    What can change in place may have done so, and ``0 == False`` are two things in JSON.
+    """
+    try:
+        hash(new)
+    except TypeError:
+        return False
+    return type(old) is type(new) and old == new and not isinstance(new, File)
 
 
 class InvalidUpdate(FieldError, ValueError):
@@ -47,11 +53,8 @@ class UpdatableModel(models.Model):
         updated = self._get_updatable_fields(fields)
         if bypass_orm and not commit:
             raise ValueError("update() got bypass_orm=True with commit=False; choose one.")
-        if commit and self._state.adding:
-            raise ValueError(
-                f"{self._meta.object_name}.update() needs a saved instance; save() it first, "
-                "or pass commit=False."
-            )
+        if commit:
+            self._require_row()
         changed = self._set_fields(fields, updated)
         if not (changed and commit):
             return changed
@@ -67,6 +70,15 @@ class UpdatableModel(models.Model):
                 # Saving again would apply the expression again; a deferred field is read instead.
                 del self.__dict__[field.attname]
         return True
+
+    def _require_row(self) -> None:
+        if self._state.adding:
+            raise ValueError(
+                f"{self._meta.object_name}.update() needs a saved instance; save() it first, "
+                "or pass commit=False."
+            )
+        if self.pk is None:
+            raise DatabaseError(f"{self!r} was not updated: it has been deleted.")
 
     def _get_updatable_fields(self, names: dict[str, Any]) -> list[models.Field[Any, Any]]:
         """Return the concrete field of each name."""
@@ -102,12 +114,12 @@ class UpdatableModel(models.Model):
         before = {field.attname: self.__dict__.get(field.attname, _DEFERRED) for field in fields}
         for name, value in values.items():
             setattr(self, name, value)
-        return any(
-            _can_change_in_place(new := getattr(self, attname)) or bool(old != new)
-            for attname, old in before.items()
-        )
+        return not all(_is_same(old, getattr(self, attname)) for attname, old in before.items())
 
     def _write_row(self, using: str | None, fields: list[models.Field[Any, Any]]) -> None:
-        row = type(self)._base_manager.using(using or self._state.db).filter(pk=self.pk)
+        using = using or router.db_for_write(type(self), instance=self)
+        row = type(self)._base_manager.using(using).filter(pk=self.pk)
         if not row.update(**{field.name: getattr(self, field.attname) for field in fields}):
             raise DatabaseError(f"{self!r} was not updated: its row does not exist.")
+        # As save() does: the instance is now one of that database.
+        self._state.db = using

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
-from django.core.files.storage import FileSystemStorage, InvalidStorageError, storages
+from django.core.files.storage import FileSystemStorage, storages
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.views.static import serve
 
 from django_infra.exporter.conf import conf
-from django_infra.exporter.exceptions import ExporterError
-from django_infra.exporter.formats import get_formats, get_writer
-from django_infra.exporter.paths import clean_path
+from django_infra.exporter.exceptions import (
+    InvalidFilePath,
+    InvalidFormatSetting,
+    InvalidSetting,
+)
+from django_infra.exporter.formats import check_format_name, get_formats, get_writer
+from django_infra.exporter.paths import MAX_ID_LENGTH, clean_path
 
 
 def check_settings(
@@ -40,13 +45,12 @@ def check_media_urls(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
     """Warn when the project's own URLs serve the exports to everyone."""
-    try:
-        storage = storages[conf.storage]
-    except InvalidStorageError:
+    if any(_check_storage()) or any(_check_path_prefix()):
         return []
+    storage = storages[conf.storage]
     if not isinstance(storage, FileSystemStorage) or not getattr(settings, "ROOT_URLCONF", None):
         return []
-    exports = Path(storage.path(conf.path_prefix))
+    exports = Path(storage.path(conf.path_prefix)).resolve()
     return [
         Warning(
             f"The URL pattern {str(pattern.pattern)!r} serves {root!r} to everyone, and exports "
@@ -55,27 +59,31 @@ def check_media_urls(
             id="exporter.W002",
         )
         for pattern, root in _find_served_folders(get_resolver().url_patterns)
-        if exports.is_relative_to(Path(root).absolute())
+        if exports.is_relative_to(Path(root).resolve())
     ]
 
 
 def _find_served_folders(
-    patterns: Sequence[URLPattern | URLResolver],
+    patterns: Sequence[URLPattern | URLResolver], defaults: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[URLPattern, str]]:
     """Yield the patterns of ``django.views.static.serve``, with the folder that each serves."""
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
-            yield from _find_served_folders(pattern.url_patterns)
-        elif pattern.callback is serve and (root := pattern.default_args.get("document_root")):
-            yield pattern, os.fspath(root)
+            inherited = {**(defaults or {}), **pattern.default_kwargs}
+            yield from _find_served_folders(pattern.url_patterns, inherited)
+        elif pattern.callback is serve:
+            arguments = {**(defaults or {}), **pattern.default_args}
+            if root := arguments.get("document_root"):
+                yield pattern, os.fspath(root)
 
 
 def _check_storage() -> Iterator[CheckMessage]:
     try:
         storages[conf.storage]
-    except (InvalidStorageError, TypeError) as error:
+    except Exception as error:  # a storage's constructor may raise anything
         yield Error(
-            f"EXPORTER_STORAGE is {conf.storage!r}, which is no alias in STORAGES: {error}",
+            f"EXPORTER_STORAGE is {conf.storage!r}, which is no alias in STORAGES that can be "
+            f"used: {error}",
             hint=f"Use one of {', '.join(map(repr, settings.STORAGES))}.",
             id="exporter.E001",
         )
@@ -92,10 +100,13 @@ def _check_formats() -> Iterator[CheckMessage]:
         return
     for name in get_formats():
         try:
-            clean_path(f"name.{name}", source="the format's name")
+            check_format_name(name)
             get_writer(name)
-        except ExporterError as error:
+        except InvalidFormatSetting as error:
             yield Error(f"EXPORTER_FORMATS is invalid: {error}", id="exporter.E002")
+        except InvalidSetting:
+            # Another check has a name for it.
+            continue
 
 
 def _check_chunk_size() -> Iterator[CheckMessage]:
@@ -107,39 +118,47 @@ def _check_chunk_size() -> Iterator[CheckMessage]:
 
 
 def _check_path_prefix() -> Iterator[CheckMessage]:
+    prefix: Any = conf.path_prefix
     try:
-        clean_path(f"{conf.path_prefix}name.csv", source="EXPORTER_PATH_PREFIX")
-    except ExporterError as error:
+        if not isinstance(prefix, str):
+            raise InvalidFilePath(f"Invalid EXPORTER_PATH_PREFIX {prefix!r}: it is no str.")
+        # As long as the id of an export can be.
+        clean_path(f"{prefix}{'x' * MAX_ID_LENGTH}.csv", source="EXPORTER_PATH_PREFIX")
+    except InvalidFilePath as error:
         yield Error(
             str(error), hint='Use a folder within the storage: "exports/".', id="exporter.E004"
         )
 
 
 def _check_temp_dir() -> Iterator[CheckMessage]:
-    if conf.temp_dir is None:
-        return
-    if not isinstance(conf.temp_dir, str | os.PathLike) or not os.access(
-        conf.temp_dir, os.W_OK | os.X_OK
-    ):
+    folder: Any = conf.temp_dir
+    if folder is not None and not _is_writable_folder(folder):
         yield Error(
-            f"EXPORTER_TEMP_DIR is {conf.temp_dir!r}, but must be a folder that can be written to.",
+            f"EXPORTER_TEMP_DIR is {folder!r}, but must be a folder that can be written to.",
             hint="Create it, or remove the setting to let the exporter choose.",
             id="exporter.E005",
         )
 
 
+def _is_writable_folder(path: Any) -> bool:
+    if not isinstance(path, str | os.PathLike):
+        return False
+    try:
+        return os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK)
+    except ValueError:  # a NUL
+        return False
+
+
 def _check_escape_formulas() -> Iterator[CheckMessage]:
-    escape_formulas: Any = conf.escape_formulas
-    if not isinstance(escape_formulas, bool):
-        yield Error(
-            f"EXPORTER_ESCAPE_FORMULAS is {escape_formulas!r}, but must be True or False.",
-            id="exporter.E006",
-        )
+    try:
+        _ = conf.escape_formulas
+    except InvalidSetting as error:
+        yield Error(str(error), id="exporter.E006")
 
 
 def _check_lease() -> Iterator[CheckMessage]:
     is_number = isinstance(conf.lease, int | float) and not isinstance(conf.lease, bool)
-    if not is_number or conf.lease < 2:
+    if not is_number or not 2 <= conf.lease < math.inf:
         yield Error(
             f"EXPORTER_LEASE is {conf.lease!r}, but must be a number of seconds, at least 2.",
             hint="A heartbeat comes every second.",

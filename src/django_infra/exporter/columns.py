@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -70,7 +69,7 @@ def select(qs: QuerySet[Any, Any], values: Values) -> Selection:
     if (names := _get_fixed_names(qs)) is not None:
         return _select_fixed(qs, columns, names)
     try:
-        queryset = qs.values_list(*(column.value for column in columns))
+        queryset = _select_values(qs, columns)
     except (FieldError, NotSupportedError, TypeError, ValueError) as error:
         raise _explain(qs, columns, error) from error
     _check_compiles(queryset)
@@ -78,7 +77,7 @@ def select(qs: QuerySet[Any, Any], values: Values) -> Selection:
 
 
 def _read_columns(values: Values) -> Sequence[Column]:
-    if values is None or isinstance(values, str | bytes | AbstractSet):
+    if values is None or isinstance(values, str | bytes | set | frozenset):
         raise InvalidValues(
             f"values must be an ordered collection of field names, not {values!r}. "
             "There is no way to ask for all columns: name those that may leave the database."
@@ -148,11 +147,23 @@ def _select_fixed(
     return Selection(qs.values_list(*names).using(qs.db), columns, positions)
 
 
+def _select_values(qs: QuerySet[Any, Any], columns: Sequence[Column]) -> QuerySet[Any, Any]:
+    names, expressions = [], {}
+    for position, column in enumerate(columns):
+        if isinstance(column.value, str):
+            names.append(column.value)
+        else:
+            # The names that values_list() gives to expressions may hide annotations.
+            names.append(alias := f"exporter_column_{position}")
+            expressions[alias] = column.value
+    return (qs.annotate(**expressions) if expressions else qs).values_list(*names)
+
+
 def _explain(qs: QuerySet[Any, Any], columns: Sequence[Column], error: Exception) -> InvalidValues:
     """Return the error that names the column at fault."""
     for column in columns:
         try:
-            qs.values_list(column.value)
+            _select_values(qs, [column])
         except (FieldError, NotSupportedError, TypeError, ValueError) as column_error:
             if not isinstance(column.value, str):
                 return InvalidValues(f"Cannot export {column.header!r}: {column_error}")

@@ -6,6 +6,8 @@ from typing import Any
 
 from django.conf import settings
 
+from django_infra.exporter.exceptions import InvalidSetting
+
 
 class Settings:
     """Typed, uncached view of the ``EXPORTER_*`` settings."""
@@ -38,7 +40,12 @@ class Settings:
     @property
     def escape_formulas(self) -> bool:
         """Whether text that a spreadsheet would run is neutralised."""
-        return getattr(settings, "EXPORTER_ESCAPE_FORMULAS", True)
+        value = getattr(settings, "EXPORTER_ESCAPE_FORMULAS", True)
+        if not isinstance(value, bool):
+            raise InvalidSetting(
+                f"EXPORTER_ESCAPE_FORMULAS is {value!r}, but must be True or False."
+            )
+        return value
 
     @property
     def lease(self) -> float:

@@ -51,13 +51,13 @@ class Delivery:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # On a full disk, closing writes again and fails again.
-        with suppress(OSError):
-            self.file.close()
         try:
             if not self.is_kept and self.has_delivered():
                 self.withdraw(self.name)
         finally:
+            # On a full disk, closing writes again and fails again.
+            with suppress(OSError):
+                self.file.close()
             self.temp_path.unlink(missing_ok=True)
 
     def deliver(self) -> int:
@@ -65,10 +65,11 @@ class Delivery:
 
         Raises FileAlreadyExists, and leaves the file that is there as it is.
         """
+        # Some file systems tell only now that the disk is full.
         self.file.close()
-        size = self.temp_path.stat().st_size
+        self.file = self.temp_path.open("rb")
         self.save()
-        return size
+        return os.fstat(self.file.fileno()).st_size
 
     def keep(self) -> None:
         """Let the delivered file stay."""
@@ -108,8 +109,7 @@ class Delivery:
         if self.storage.exists(self.name):
             raise make_exists_error(self.name)
         try:
-            with self.temp_path.open("rb") as content:
-                saved_name = self.storage.save(self.name, File(content, name=self.name))
+            saved_name = self.storage.save(self.name, File(self.file, name=self.name))
             self.is_delivered = saved_name == self.name
         except BaseException:
             # Storages may leave what they had written by then, as Django's own do.
@@ -150,12 +150,14 @@ class FileSystemDelivery(Delivery):
         return system if os.stat(system).st_dev == root.stat().st_dev else str(root)
 
     def has_delivered(self) -> bool:
-        # An interrupt may have come between the link and the note of it.
-        return self.is_delivered or (
-            self.temp_path.exists()
-            and self.target.exists()
-            and self.target.samefile(self.temp_path)
-        )
+        """Tell whether it is our file: another may be there since this export counted as lost.
+
+        The open file keeps its inode from being given to another one.
+        """
+        try:
+            return os.path.samestat(os.fstat(self.file.fileno()), self.target.stat())
+        except (OSError, ValueError):
+            return False
 
     def remove_remains(self) -> None:
         for path in self.find_temp_files():
@@ -174,7 +176,6 @@ class FileSystemDelivery(Delivery):
             self._move()
         except FileExistsError as error:
             raise make_exists_error(self.name) from error
-        self.is_delivered = True
 
     def _move(self) -> None:
         try:
@@ -193,6 +194,8 @@ class FileSystemDelivery(Delivery):
             shutil.copy2(distant, self.temp_path)
         finally:
             distant.unlink()
+            self.file.close()
+        self.file = self.temp_path.open("rb")
 
     def _move_near(self) -> None:
         try:

@@ -55,7 +55,11 @@ class FileAlreadyExists(InvalidExport, FileExistsError):
     """The storage already holds the file, or another export is writing it."""
 
 
-class InvalidFormatSetting(ExporterError, ImproperlyConfigured):
+class InvalidSetting(ExporterError, ImproperlyConfigured):
+    """A setting has a value that cannot be used."""
+
+
+class InvalidFormatSetting(InvalidSetting):
     """An entry of EXPORTER_FORMATS cannot be used."""
 
 
@@ -70,8 +74,11 @@ class WorkerLost(ExporterError):
 def describe_error(error: BaseException) -> str:
     """Return the error's type, message and notes, as any database can store them."""
     text = "".join(traceback.format_exception_only(error)).strip()
-    text = text.replace("\0", "\\x00").encode(errors="backslashreplace").decode()
-    return text if len(text) <= MAX_ERROR_LENGTH else f"{text[:MAX_ERROR_LENGTH]}…"
+    if len(text) > MAX_ERROR_LENGTH:
+        # The notes come last, and say where it was.
+        notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
+        text = f"{text[:MAX_ERROR_LENGTH]}…{notes[:MAX_ERROR_LENGTH]}"
+    return text.replace("\0", "\\x00").encode(errors="backslashreplace").decode()
 
 
 def add_location(error: BaseException, *, row: int, column: str) -> None:

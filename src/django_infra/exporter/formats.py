@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from typing import Any
 
 from django.utils.module_loading import import_string
@@ -14,6 +15,7 @@ from django_infra.exporter.exceptions import (
     InvalidFormatSetting,
     UnsupportedFormat,
 )
+from django_infra.exporter.paths import MAX_FORMAT_LENGTH
 from django_infra.exporter.writers.base import Writer
 
 BUILTIN_FORMATS: dict[str, dict[str, Any]] = {
@@ -27,6 +29,16 @@ def get_formats() -> dict[str, dict[str, Any]]:
     return {**BUILTIN_FORMATS, **conf.formats}
 
 
+def check_format_name(name: object) -> None:
+    """Raise InvalidFormatSetting unless the name can be an extension."""
+    is_extension = isinstance(name, str) and re.fullmatch(r"[a-z0-9]+", name)
+    if not is_extension or len(str(name)) > MAX_FORMAT_LENGTH:
+        raise InvalidFormatSetting(
+            f"the name {name!r} is no extension; use up to {MAX_FORMAT_LENGTH} lower-case letters "
+            "and digits."
+        )
+
+
 def choose_format(file_path: str | None, format: str | None) -> str:
     """Return the format that was asked for, or else the one that the path's extension names.
 
@@ -34,7 +46,7 @@ def choose_format(file_path: str | None, format: str | None) -> str:
     """
     supported = ", ".join(map(repr, sorted(get_formats())))
     if format is not None:
-        if format not in get_formats():
+        if not isinstance(format, str) or format not in get_formats():
             raise UnsupportedFormat(f"Unsupported format {format!r}. Supported: {supported}.")
         return format
     if file_path is None:
@@ -82,7 +94,7 @@ def get_writer(format: str, options: dict[str, Any] | None = None) -> Writer:
 def _import_writer(format: str, definition: dict[str, Any]) -> type[Writer]:
     try:
         writer_class = import_string(definition["BACKEND"])
-    except (ImportError, KeyError, TypeError, AttributeError) as error:
+    except (ImportError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidFormatSetting(
             f"EXPORTER_FORMATS[{format!r}] must be a dict whose 'BACKEND' is the dotted path of "
             f"a Writer: {error!r}"

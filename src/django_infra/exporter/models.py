@@ -1,24 +1,30 @@
 from __future__ import annotations
 
-from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from django.conf import settings
 from django.core.files.storage import Storage, storages
-from django.db import IntegrityError, models, router, transaction
+from django.db import IntegrityError, models, router
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django.utils.translation import gettext_lazy as _
 
 from django_infra.db.functions import DatabaseTime
 from django_infra.db.models import UpdatableModel
+from django_infra.db.transaction import keep_transaction
 from django_infra.exporter.exceptions import FileAlreadyExists, describe_error
 from django_infra.exporter.fields import ExportFileField
-from django_infra.exporter.paths import MAX_PATH_LENGTH, make_path_key
+from django_infra.exporter.paths import (
+    MAX_FORMAT_LENGTH,
+    MAX_ID_LENGTH,
+    MAX_PATH_LENGTH,
+    make_path_key,
+)
 
 ID_RANDOM_LENGTH = 22  # of 62 characters: 131 bits
 ID_MODEL_NAME_LENGTH = 50
+INSERT_ATTEMPTS = 3
 
 
 class ExportState(models.TextChoices):
@@ -56,7 +62,8 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
         """Keep the user's own exports, or all of them for staff who may view exports."""
         if getattr(user, "is_staff", False) and user.has_perm("exporter.view_queryexport"):
             return self.all()
-        return self.filter(created_by=user.pk) if user.is_authenticated else self.none()
+        # A user without a key would be shown the rows that have no owner.
+        return self.none() if user.pk is None else self.filter(created_by=user.pk)
 
     def schedule(
         self,
@@ -84,18 +91,11 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
             created_by=created_by,
         )
         using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
-        # A savepoint leaves a caller's transaction usable after the conflict.
-        in_atomic = transaction.get_connection(using).in_atomic_block
-        try:
-            with transaction.atomic(using=using) if in_atomic else nullcontext():
-                export.save(using=using, force_insert=True)
-        except IntegrityError:
-            if self.using(using).filter(path_key=export.path_key).exists():
-                raise FileAlreadyExists(
-                    f"File already exists: another export is writing {file_path!r} "
-                    f"in storage {storage_alias!r}."
-                ) from None
-            raise
+        if not export._insert(using):
+            raise FileAlreadyExists(
+                f"File already exists: another export is writing {file_path!r} "
+                f"in storage {storage_alias!r}."
+            )
         return export
 
 
@@ -110,9 +110,9 @@ class QueryExport(UpdatableModel):
 
     State = ExportState
 
-    id = models.CharField(_("id"), primary_key=True, max_length=100, editable=False)
+    id = models.CharField(_("id"), primary_key=True, max_length=MAX_ID_LENGTH, editable=False)
     model_label = models.CharField(_("model"), max_length=200)
-    format = models.CharField(_("format"), max_length=50)
+    format = models.CharField(_("format"), max_length=MAX_FORMAT_LENGTH)
     state = models.CharField(
         _("state"), max_length=20, choices=ExportState, default=ExportState.SCHEDULED
     )
@@ -204,7 +204,7 @@ class QueryExport(UpdatableModel):
     @property
     def database(self) -> str:
         """Alias of the database that holds the row."""
-        return self._state.db or router.db_for_write(type(self), instance=self)
+        return router.db_for_write(type(self), instance=self)
 
     def start(self) -> bool:
         """Begin: from Scheduled to Processing."""
@@ -254,6 +254,23 @@ class QueryExport(UpdatableModel):
     def is_recorded_as(self, state: ExportState) -> bool:
         """Ask the database whether the row is in the state."""
         return self._get_row().filter(state=state).exists()
+
+    def _insert(self, using: str) -> bool:
+        """Insert the row, unless an unfinished export is to write the same path."""
+        rows = QueryExportQuerySet(type(self), using=using)
+        for attempt in range(INSERT_ATTEMPTS):
+            try:
+                with keep_transaction(using):
+                    self.save(using=using, force_insert=True)
+            except IntegrityError:
+                if rows.filter(path_key=self.path_key).exists():
+                    return False
+                # Perhaps the other export has ended in between, and given the path free.
+                if attempt == INSERT_ATTEMPTS - 1:
+                    raise
+            else:
+                break
+        return True
 
     def _move(self, *states: ExportState, **changes: Any) -> bool:
         """Write the changes if the row is in one of the states, and say whether it was."""

@@ -10,13 +10,15 @@ import unicodedata
 from django_infra.exporter.exceptions import InvalidFilePath
 
 MAX_PATH_LENGTH = 512  # characters: the length of QueryExport.file
+MAX_ID_LENGTH = 100  # characters: the length of QueryExport.id
+MAX_FORMAT_LENGTH = 50  # characters: the length of QueryExport.format
 MAX_COMPONENT_BYTES = 255  # of common file systems (NAME_MAX)
 
 # Windows refuses these, and shells and S3 consoles trip over them.
 _FORBIDDEN_CHARACTERS = frozenset('\\:*?"<>|')
 _FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _DEVICE_NAMES = frozenset(
-    {"CON", "PRN", "AUX", "NUL"}
+    {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
     | {f"{device}{port}" for device in ("COM", "LPT") for port in "123456789¹²³"}
 )
 

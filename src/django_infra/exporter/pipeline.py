@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from django.db import Error, InterfaceError, OperationalError, connections
 
+from django_infra.db.transaction import is_in_transaction
 from django_infra.exporter.columns import Selection
 from django_infra.exporter.delivery import Delivery, get_delivery
 from django_infra.exporter.exceptions import ExportInterrupted
@@ -89,14 +90,13 @@ def _record_failure(export: QueryExport, error: BaseException, *, started: float
 
 def _record(export: QueryExport, transition: Callable[[], bool]) -> bool:
     """Write a transition, on a fresh connection and again if the database is away for a while."""
-    connection = connections[export.database]
     for delay in RETRY_DELAYS:
         try:
             return transition()
         except (InterfaceError, OperationalError):
-            if connection.in_atomic_block:
+            if is_in_transaction(export.database):
                 raise
-            connection.close()
+            connections[export.database].close()
             time.sleep(delay)
     return transition()
 

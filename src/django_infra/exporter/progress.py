@@ -12,6 +12,7 @@ from typing import Self
 from django.db import DatabaseError, Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_infra.db.transaction import is_in_transaction
 from django_infra.exporter.columns import Selection
 from django_infra.exporter.exceptions import ExportInterrupted
 from django_infra.exporter.models import QueryExport
@@ -187,7 +188,7 @@ class _Counter:
 def get_progress(export: QueryExport, selection: Selection) -> Progress:
     """Return the way of telling progress that the row's connection allows."""
     connection = connections[export.database]
-    if connection.in_atomic_block or not connection.get_autocommit():
+    if is_in_transaction(export.database):
         return Progress(export, selection)
     if _reads_keep_others_from_writing(connection, selection):
         return InlineProgress(export, selection)

@@ -4,7 +4,7 @@ from django.db.models import QuerySet
 from rest_framework import permissions, viewsets
 
 from django_infra.api.filters import FilterBackend
-from django_infra.api.pagination import CreatedPagination
+from django_infra.api.pagination import BoundedPagination
 from django_infra.exporter.filters import QueryExportFilterSet
 from django_infra.exporter.models import QueryExport
 from django_infra.exporter.serializers import QueryExportSerializer
@@ -17,7 +17,7 @@ class QueryExportViewSet(viewsets.ReadOnlyModelViewSet[QueryExport]):
     permission_classes = (permissions.IsAuthenticated,)
     filter_backends = (FilterBackend,)
     filterset_class = QueryExportFilterSet
-    pagination_class = CreatedPagination
+    pagination_class = BoundedPagination
 
     def get_queryset(self) -> QuerySet[QueryExport]:
         return QueryExport.objects.visible_to(self.request.user)

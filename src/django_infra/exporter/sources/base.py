@@ -11,6 +11,7 @@ from django.db.models.expressions import ColPairs
 from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
 
+from django_infra.db.transaction import is_in_transaction, keep_transaction
 from django_infra.exporter.columns import Selection
 from django_infra.exporter.exceptions import add_location
 
@@ -86,14 +87,16 @@ class Source:
         """Keep an error from breaking the caller's transaction, or the next user's connection."""
         connection = self.connection
         locks_rows = query.select_for_update and connection.features.has_select_for_update
-        if self.needs_transaction or locks_rows or connection.in_atomic_block:
+        if self.needs_transaction or locks_rows:
             with transaction.atomic(using=connection.alias):
                 yield
             return
         try:
-            yield
+            with keep_transaction(connection.alias):
+                yield
         except BaseException:
-            connection.close_if_unusable_or_obsolete()
+            if not is_in_transaction(connection.alias):
+                connection.close_if_unusable_or_obsolete()
             raise
 
     def _read(self, cursor: Any, reader: RowReader) -> Iterator[Sequence[Row]]:

@@ -34,10 +34,7 @@ class CSVWriter(Writer):
         def write_rows(rows: Rows) -> None:
             nonlocal row_count
             try:
-                for data in self._encode(rows):
-                    file.write(data)
-            except OSError:
-                raise
+                file.writelines(self._encode(rows))
             except Exception as error:
                 self._locate(error, rows, headers, row_count)
                 raise
