@@ -90,6 +90,8 @@ def _read_columns(values: Values) -> Sequence[Column]:
         raise InvalidValues(f"values must be a list of field names or a mapping, not {values!r}.")
     if not columns:
         raise InvalidValues("values is empty; name at least one field, such as values=['id'].")
+    for column in columns:
+        _check_header(column.header)
     counts = Counter(column.header for column in columns)
     if duplicates := [header for header, count in counts.items() if count > 1]:
         raise DuplicateHeader(
@@ -97,6 +99,15 @@ def _read_columns(values: Values) -> Sequence[Column]:
             "pass a mapping of names to headers to tell them apart."
         )
     return columns
+
+
+def _check_header(header: str) -> None:
+    try:
+        header.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidValues(
+            f"values holds the header {header!r}, which no file can: {error}."
+        ) from error
 
 
 def _read_name(name: object) -> Column:

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -26,24 +27,33 @@ TEMP_SUFFIX = ".part"
 class Delivery:
     """Collect an export in a temporary file and save it in the storage under exactly its name.
 
-    Leaving the block without ``keep()`` removes what was written, wherever it is by then.
+    Leaving the block removes the temporary file, and the saved one unless ``may_stay()``.
     """
 
-    def __init__(self, storage: Storage, name: str, *, temp_name: str) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        name: str,
+        *,
+        temp_name: str,
+        may_stay: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.storage = storage
         self.name = name
         self.temp_name = temp_name
+        self.may_stay = may_stay
         self.is_delivered = False
-        self.is_kept = False
 
     def __enter__(self) -> Self:
         self.prepare()
-        descriptor, path = tempfile.mkstemp(
-            prefix=f"{self.temp_name}-", suffix=TEMP_SUFFIX, dir=self.get_temp_dir()
-        )
-        self.temp_path = Path(path)
-        self.file: BinaryIO = os.fdopen(descriptor, "wb")
-        return self
+        self.temp_path = self.get_temp_paths()[0]
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+            self.file: BinaryIO = os.fdopen(os.open(self.temp_path, flags, mode=0o600), "wb")
+            return self
+        except BaseException:
+            self.remove_temp_files()
+            raise
 
     def __exit__(
         self,
@@ -52,13 +62,13 @@ class Delivery:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            if not self.is_kept and self.has_delivered():
+            if self.has_delivered() and not self.may_stay():
                 self.withdraw(self.name)
         finally:
             # On a full disk, closing writes again and fails again.
             with suppress(OSError):
                 self.file.close()
-            self.temp_path.unlink(missing_ok=True)
+            self.remove_temp_files()
 
     def deliver(self) -> int:
         """Save the file and return its size in bytes.
@@ -71,30 +81,29 @@ class Delivery:
         self.save()
         return os.fstat(self.file.fileno()).st_size
 
-    def keep(self) -> None:
-        """Let the delivered file stay."""
-        self.is_kept = True
-
     def prepare(self) -> None:
         """Raise OSError if it is plain already that the file cannot be saved."""
 
     def get_temp_dir(self) -> str:
         return conf.temp_dir or tempfile.gettempdir()
 
+    def get_temp_paths(self) -> list[Path]:
+        """Return where the temporary file is, the first being where it begins."""
+        return [Path(self.get_temp_dir(), f"{self.temp_name}{TEMP_SUFFIX}")]
+
+    def remove_temp_files(self) -> None:
+        for path in self.get_temp_paths():
+            path.unlink(missing_ok=True)
+
     def has_delivered(self) -> bool:
         """Tell whether the storage holds the file, and holds it from us."""
         return self.is_delivered
 
-    def remove_remains(self) -> None:
+    def remove_remains(self, *, may_be_saved: bool) -> None:
         """Remove what a process left that was killed within the block."""
-        if self.temp_name in self.name:
-            # Random bits are in the name: whatever is there, nobody else has written it.
+        if may_be_saved:
             self.storage.delete(self.name)
-        for path in self.find_temp_files():
-            path.unlink(missing_ok=True)
-
-    def find_temp_files(self) -> list[Path]:
-        return list(Path(self.get_temp_dir()).glob(f"{self.temp_name}-*{TEMP_SUFFIX}"))
+        self.remove_temp_files()
 
     def withdraw(self, name: str) -> None:
         """Delete from the storage, or log that this failed: another error is on its way."""
@@ -159,15 +168,17 @@ class FileSystemDelivery(Delivery):
         except (OSError, ValueError):
             return False
 
-    def remove_remains(self) -> None:
-        for path in self.find_temp_files():
-            if self.target.exists() and self.target.samefile(path):
-                self.target.unlink()
-        super().remove_remains()
+    def get_temp_paths(self) -> list[Path]:
+        """Return also where the file is copied to from another file system."""
+        return [*super().get_temp_paths(), self.target.with_name(f".{self.temp_name}{TEMP_SUFFIX}")]
 
-    def find_temp_files(self) -> list[Path]:
-        near = self.target.parent.glob(f".{self.temp_name}-*{TEMP_SUFFIX}")
-        return [*super().find_temp_files(), *near]
+    def remove_remains(self, *, may_be_saved: bool) -> None:
+        """Remove the saved file too, if it surely is that of the killed process."""
+        is_ours = self.temp_name in self.name or any(map(self._is_target, self.get_temp_paths()))
+        super().remove_remains(may_be_saved=may_be_saved and is_ours)
+
+    def _is_target(self, path: Path) -> bool:
+        return path.exists() and self.target.exists() and path.samefile(self.target)
 
     def save(self) -> None:
         self._make_folder(self.target.parent)
@@ -188,13 +199,10 @@ class FileSystemDelivery(Delivery):
 
     def _copy_near(self) -> None:
         """Bring the temporary file into the target's folder, and so onto its file system."""
-        distant = self.temp_path
-        self.temp_path = self.target.with_name(f".{distant.name}")
-        try:
-            shutil.copy2(distant, self.temp_path)
-        finally:
-            distant.unlink()
-            self.file.close()
+        distant, self.temp_path = self.get_temp_paths()
+        shutil.copy2(distant, self.temp_path)
+        distant.unlink()
+        self.file.close()
         self.file = self.temp_path.open("rb")
 
     def _move_near(self) -> None:
@@ -239,7 +247,9 @@ def make_exists_error(name: str) -> FileAlreadyExists:
     return FileAlreadyExists(f"File already exists: {name!r}.")
 
 
-def get_delivery(storage: Storage, name: str, *, temp_name: str) -> Delivery:
+def get_delivery(
+    storage: Storage, name: str, *, temp_name: str, may_stay: Callable[[], bool] = lambda: False
+) -> Delivery:
     """Return the way to deliver into the storage.
 
     A subclass of FileSystemStorage that saves in a way of its own (encrypted, say) does so here.
@@ -249,4 +259,4 @@ def get_delivery(storage: Storage, name: str, *, temp_name: str) -> Delivery:
         storage_class.save is Storage.save and storage_class._save is FileSystemStorage._save  # type: ignore[attr-defined]
     )
     delivery_class = FileSystemDelivery if is_plain else Delivery
-    return delivery_class(storage, name, temp_name=temp_name)
+    return delivery_class(storage, name, temp_name=temp_name, may_stay=may_stay)

@@ -55,8 +55,11 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
         return self.filter(state=ExportState.FAIL)
 
     def lost(self, lease: float) -> Self:
-        """Keep the exports in progress that have not given a sign for ``lease`` seconds."""
-        return self.processing().filter(heartbeat_at__lt=DatabaseTime() - timedelta(seconds=lease))
+        """Keep the unfinished exports whose worker gave no sign for ``lease`` seconds."""
+        return self.filter(
+            state__in=[ExportState.SCHEDULED, ExportState.PROCESSING],
+            heartbeat_at__lt=DatabaseTime() - timedelta(seconds=lease),
+        )
 
     def visible_to(self, user: Any) -> Self:
         """Keep the user's own exports, or all of them for staff who may view exports."""
@@ -89,6 +92,8 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
             file_path=file_path,
             path_key=make_path_key(storage_alias, file_path),
             created_by=created_by,
+            # Whoever creates the row is at work on it, and is lost if it does not go on.
+            heartbeat_at=DatabaseTime(),
         )
         using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
         if not export._insert(using):
@@ -134,6 +139,7 @@ class QueryExport(UpdatableModel):
         blank=True,
         help_text=_("Last sign of the worker, on the database's clock."),
     )
+    delivery_started_at = models.DateTimeField(_("delivery started at"), null=True, blank=True)
     row_count = models.PositiveBigIntegerField(_("row count"), null=True, blank=True)
     progress_percent = models.PositiveSmallIntegerField(
         _("progress percent"), null=True, blank=True
@@ -225,6 +231,14 @@ class QueryExport(UpdatableModel):
             heartbeat_at=DatabaseTime(),
         )
 
+    def begin_delivery(self) -> bool:
+        """Say that the file is about to be saved, so that from now on it may be in storage."""
+        return self._move(
+            ExportState.PROCESSING,
+            delivery_started_at=timezone.now(),
+            heartbeat_at=DatabaseTime(),
+        )
+
     def succeed(self, *, row_count: int, file_size: int, job_time: timedelta) -> bool:
         """End well: from Processing to Success, with the file at its path."""
         return self._move(
@@ -269,6 +283,8 @@ class QueryExport(UpdatableModel):
                 if attempt == INSERT_ATTEMPTS - 1:
                     raise
             else:
+                # Not an expression any more, which a later save() would write again.
+                del self.heartbeat_at
                 break
         return True
 

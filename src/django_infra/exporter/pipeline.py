@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from django.db import Error, InterfaceError, OperationalError, connections
 
@@ -27,15 +28,14 @@ def run(export: QueryExport, selection: Selection, writer: Writer) -> None:
     """Take the export from Scheduled to Success, or to Fail and raise what went wrong."""
     started = time.monotonic()
     try:
-        _require(_record(export, export.start), export)
-        with get_delivery(export.storage, export.file_path, temp_name=export.id) as delivery:
+        _record(export, ExportState.PROCESSING, export.start)
+        with _get_delivery(export) as delivery:
             with get_progress(export, selection) as progress:
                 _write(selection, writer, delivery, progress)
-                progress.confirm()
+                _record(export, ExportState.PROCESSING, export.begin_delivery)
                 file_size = delivery.deliver()
-            _record_success(
-                export, delivery, row_count=progress.row_count, file_size=file_size, started=started
-            )
+            succeed = partial(export.succeed, row_count=progress.row_count, file_size=file_size)
+            _record(export, ExportState.SUCCESS, lambda: succeed(job_time=_get_elapsed(started)))
     except BaseException as error:
         _record_failure(export, error, started=started)
         raise
@@ -52,30 +52,22 @@ def _write(selection: Selection, writer: Writer, delivery: Delivery, progress: P
             progress.advance(len(rows))
 
 
-def _record_success(
-    export: QueryExport, delivery: Delivery, *, row_count: int, file_size: int, started: float
-) -> None:
-    """Say so in the row, and keep the file unless the row says otherwise."""
-    try:
-        _record(
-            export,
-            lambda: export.succeed(
-                row_count=row_count, file_size=file_size, job_time=_get_elapsed(started)
-            ),
-        )
-    finally:
-        # After an interrupt, or a connection lost at its commit, only the row knows.
-        if _may_be_success(export):
-            delivery.keep()
-    _require(delivery.is_kept, export)
+def _get_delivery(export: QueryExport) -> Delivery:
+    return get_delivery(
+        export.storage,
+        export.file_path,
+        temp_name=export.id,
+        may_stay=partial(_may_be_success, export),
+    )
 
 
 def _may_be_success(export: QueryExport) -> bool:
-    """Ask the row; where it cannot answer, a file too many does less harm than one too few."""
-    if export.state == ExportState.SUCCESS:
-        return True
+    """Tell whether the row says so; after an interrupt, or a lost connection, only it knows.
+
+    Where it cannot answer, a file too many does less harm than one too few.
+    """
     try:
-        return export.is_recorded_as(ExportState.SUCCESS)
+        return export.state == ExportState.SUCCESS or export.is_recorded_as(ExportState.SUCCESS)
     except Error:
         return True
 
@@ -83,12 +75,22 @@ def _may_be_success(export: QueryExport) -> bool:
 def _record_failure(export: QueryExport, error: BaseException, *, started: float) -> None:
     """Say so in the row; the caller gets the error even where the row cannot have it."""
     try:
-        _record(export, lambda: export.fail(error, job_time=_get_elapsed(started)))
+        _try(export, lambda: export.fail(error, job_time=_get_elapsed(started)))
     except Error:
         logger.exception("%s failed, and its row could not be told.", export.id)
 
 
-def _record(export: QueryExport, transition: Callable[[], bool]) -> bool:
+def _record(export: QueryExport, state: ExportState, transition: Callable[[], bool]) -> None:
+    """Write a transition to the state; raise ExportInterrupted if somebody else was faster."""
+    if _try(export, transition):
+        return
+    # A connection lost after its commit leaves nothing to do for the next attempt.
+    if not export.is_recorded_as(state):
+        raise ExportInterrupted(f"{export.id} was deleted or ended by somebody else.")
+    export.refresh_from_db()
+
+
+def _try(export: QueryExport, transition: Callable[[], bool]) -> bool:
     """Write a transition, on a fresh connection and again if the database is away for a while."""
     for delay in RETRY_DELAYS:
         try:
@@ -99,11 +101,6 @@ def _record(export: QueryExport, transition: Callable[[], bool]) -> bool:
             connections[export.database].close()
             time.sleep(delay)
     return transition()
-
-
-def _require(moved: bool, export: QueryExport) -> None:
-    if not moved:
-        raise ExportInterrupted(f"{export.id} was deleted or ended by somebody else.")
 
 
 def _get_elapsed(started: float) -> timedelta:

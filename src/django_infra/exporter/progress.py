@@ -53,11 +53,6 @@ class Progress:
         """Count rows that are in the file; raise ExportInterrupted if they are not wanted."""
         self.row_count += rows
 
-    def confirm(self) -> None:
-        """Raise ExportInterrupted unless the row is still in progress."""
-        self.tell()
-        self.check()
-
     def check(self) -> None:
         if self.is_interrupted:
             raise ExportInterrupted(
@@ -137,7 +132,7 @@ class ThreadedProgress(Progress):
 
     def _run(self) -> None:
         try:
-            while not self._stop.wait(INTERVAL):
+            while not (self._stop.wait(INTERVAL) or self.is_interrupted):
                 if not self._counter.is_started:
                     self._counter.start()
                 self._try_to_tell()

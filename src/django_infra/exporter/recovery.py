@@ -25,6 +25,7 @@ def fail_lost_exports() -> int:
 def _remove_remains(export: QueryExport) -> None:
     """Remove the files of a lost export; an error is logged, for it is not the caller's."""
     try:
-        get_delivery(export.storage, export.file_path, temp_name=export.id).remove_remains()
+        delivery = get_delivery(export.storage, export.file_path, temp_name=export.id)
+        delivery.remove_remains(may_be_saved=export.delivery_started_at is not None)
     except Exception:
         logger.exception("Could not remove what %s left behind.", export.id)

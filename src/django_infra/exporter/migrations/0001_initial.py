@@ -1,5 +1,3 @@
-
-
 import django.db.models.deletion
 import django.utils.timezone
 import django_infra.exporter.fields
@@ -28,6 +26,7 @@ class Migration(migrations.Migration):
                 ('finished_at', models.DateTimeField(blank=True, null=True, verbose_name='finished at')),
                 ('job_time', models.DurationField(blank=True, null=True, verbose_name='job time')),
                 ('heartbeat_at', models.DateTimeField(blank=True, help_text="Last sign of the worker, on the database's clock.", null=True, verbose_name='heartbeat at')),
+                ('delivery_started_at', models.DateTimeField(blank=True, null=True, verbose_name='delivery started at')),
                 ('row_count', models.PositiveBigIntegerField(blank=True, null=True, verbose_name='row count')),
                 ('progress_percent', models.PositiveSmallIntegerField(blank=True, null=True, verbose_name='progress percent')),
                 ('storage_alias', models.CharField(max_length=100, verbose_name='storage alias')),

@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
-from django.db import Error, connections, transaction
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import ColPairs
 from django.db.models.sql import Query
@@ -73,8 +73,8 @@ class Source:
         try:
             yield cursor
         except BaseException:
-            # The connection may be gone; the first error is the one that matters.
-            with suppress(Error, self.driver.Error):
+            # The connection may be gone, which drivers take in many ways; the first error counts.
+            with suppress(Exception):
                 cursor.close()
             raise
         cursor.close()
@@ -95,9 +95,15 @@ class Source:
             with keep_transaction(connection.alias):
                 yield
         except BaseException:
-            if not is_in_transaction(connection.alias):
-                connection.close_if_unusable_or_obsolete()
+            self._drop_lost_connection()
             raise
+
+    def _drop_lost_connection(self) -> None:
+        """Let the next query of this thread connect anew."""
+        connection = self.connection
+        is_open = connection.connection is not None
+        if is_open and not is_in_transaction(connection.alias) and not connection.is_usable():
+            connection.close()
 
     def _read(self, cursor: Any, reader: RowReader) -> Iterator[Sequence[Row]]:
         while rows := cursor.fetchmany(self.fetch_size):
