@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from django.core.exceptions import EmptyResultSet, FieldError, FullResultSet
 from django.db import Error, NotSupportedError
 from django.db.models import QuerySet
-from django.db.models.expressions import Combinable
+from django.db.models.expressions import Combinable, OrderBy
 from django.db.models.sql import Query
 from django.utils.functional import Promise
 
@@ -106,7 +106,7 @@ def _check_header(header: str) -> None:
         header.encode()
     except UnicodeEncodeError as error:
         raise InvalidValues(
-            f"values holds the header {header!r}, which no file can: {error}."
+            f"values holds the header {header!r}, which no file can hold: {error}."
         ) from error
 
 
@@ -123,7 +123,7 @@ def _read_name(name: object) -> Column:
 
 def _read_item(key: object, value: Any) -> Column:
     if isinstance(key, str | Promise):
-        if hasattr(value, "resolve_expression"):
+        if hasattr(value, "resolve_expression") and not isinstance(value, OrderBy):
             return Column(header=str(key), value=value)
         if isinstance(key, str) and isinstance(value, str | Promise):
             return Column(header=str(value), value=key)

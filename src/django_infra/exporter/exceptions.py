@@ -73,11 +73,15 @@ class WorkerLost(ExporterError):
 
 def describe_error(error: BaseException) -> str:
     """Return the error's type, message and notes, as any database can store them."""
-    text = "".join(traceback.format_exception_only(error)).strip()
+    text = _make_storable("".join(traceback.format_exception_only(error)).strip())
     if len(text) > MAX_ERROR_LENGTH:
         # The notes come last, and say where it was.
-        notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
+        notes = _make_storable("".join(f"\n{note}" for note in getattr(error, "__notes__", ())))
         text = f"{text[:MAX_ERROR_LENGTH]}…{notes[:MAX_ERROR_LENGTH]}"
+    return text
+
+
+def _make_storable(text: str) -> str:
     return text.replace("\0", "\\x00").encode(errors="backslashreplace").decode()
 
 

@@ -1,113 +1,23 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.core.files.storage import Storage, storages
-from django.db import IntegrityError, models, router
+from django.db import models, router
 from django.utils import timezone
-from django.utils.crypto import get_random_string
 from django.utils.translation import gettext_lazy as _
 
 from django_infra.db.functions import DatabaseTime
 from django_infra.db.models import UpdatableModel
-from django_infra.db.transaction import keep_transaction
-from django_infra.exporter.exceptions import FileAlreadyExists, describe_error
+from django_infra.exporter.exceptions import describe_error
 from django_infra.exporter.fields import ExportFileField
-from django_infra.exporter.paths import (
-    MAX_FORMAT_LENGTH,
-    MAX_ID_LENGTH,
-    MAX_PATH_LENGTH,
-    make_path_key,
-)
+from django_infra.exporter.paths import MAX_FORMAT_LENGTH, MAX_ID_LENGTH, MAX_PATH_LENGTH
+from django_infra.exporter.querysets import QueryExportQuerySet
+from django_infra.exporter.states import ExportState
 
-ID_RANDOM_LENGTH = 22  # of 62 characters: 131 bits
-ID_MODEL_NAME_LENGTH = 50
-INSERT_ATTEMPTS = 3
-
-
-class ExportState(models.TextChoices):
-    SCHEDULED = "scheduled", _("Scheduled")
-    """The row exists, and the work has not begun."""
-
-    PROCESSING = "processing", _("Processing")
-    """A process reads rows, or saves the file."""
-
-    SUCCESS = "success", _("Success")
-    """The file is in storage, whole."""
-
-    FAIL = "fail", _("Fail")
-    """There is no file; ``error_log`` says why. This is final."""
-
-
-class QueryExportQuerySet(models.QuerySet["QueryExport"]):
-    def scheduled(self) -> Self:
-        return self.filter(state=ExportState.SCHEDULED)
-
-    def processing(self) -> Self:
-        return self.filter(state=ExportState.PROCESSING)
-
-    def succeeded(self) -> Self:
-        return self.filter(state=ExportState.SUCCESS)
-
-    def failed(self) -> Self:
-        return self.filter(state=ExportState.FAIL)
-
-    def lost(self, lease: float) -> Self:
-        """Keep the unfinished exports whose worker gave no sign for ``lease`` seconds."""
-        return self.filter(
-            state__in=[ExportState.SCHEDULED, ExportState.PROCESSING],
-            heartbeat_at__lt=DatabaseTime() - timedelta(seconds=lease),
-        )
-
-    def visible_to(self, user: Any) -> Self:
-        """Keep the user's own exports, or all of them for staff who may view exports."""
-        if getattr(user, "is_staff", False) and user.has_perm("exporter.view_queryexport"):
-            return self.all()
-        # A user without a key would be shown the rows that have no owner.
-        return self.none() if user.pk is None else self.filter(created_by=user.pk)
-
-    def schedule(
-        self,
-        *,
-        model: type[models.Model],
-        format: str,
-        storage_alias: str,
-        file_path: str | None = None,
-        path_prefix: str = "",
-        created_by: Any = None,
-    ) -> QueryExport:
-        """Create the row of an export that is to write ``file_path``, or a path made of its id.
-
-        Raises FileAlreadyExists if an unfinished export is to write the same path.
-        """
-        id = make_id(model)
-        file_path = file_path or f"{path_prefix}{id}.{format}"
-        export = self.model(
-            id=id,
-            model_label=model._meta.label,
-            format=format,
-            storage_alias=storage_alias,
-            file_path=file_path,
-            path_key=make_path_key(storage_alias, file_path),
-            created_by=created_by,
-            # Whoever creates the row is at work on it, and is lost if it does not go on.
-            heartbeat_at=DatabaseTime(),
-        )
-        using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
-        if not export._insert(using):
-            raise FileAlreadyExists(
-                f"File already exists: another export is writing {file_path!r} "
-                f"in storage {storage_alias!r}."
-            )
-        return export
-
-
-def make_id(model: type[models.Model]) -> str:
-    """Return a new id: the model's name, the time in UTC and 131 random bits."""
-    name = model.__name__[:ID_MODEL_NAME_LENGTH]
-    return f"{name}-{datetime.now(UTC):%Y%m%d%H%M%S}-{get_random_string(ID_RANDOM_LENGTH)}"
+__all__ = ["ExportState", "QueryExport"]
 
 
 class QueryExport(UpdatableModel):
@@ -258,35 +168,26 @@ class QueryExport(UpdatableModel):
         return self._move(
             ExportState.SCHEDULED,
             ExportState.PROCESSING,
-            state=ExportState.FAIL,
-            finished_at=timezone.now(),
             job_time=job_time,
-            error_log=describe_error(error),
-            path_key=None,
+            **self._get_failure(error),
         )
+
+    def abandon(self, error: BaseException, *, lease: float) -> bool:
+        """End badly for want of a heartbeat, unless one has come in the meantime."""
+        rows = self._get_row().lost(lease)
+        return bool(rows.update(**self._get_failure(error)))
 
     def is_recorded_as(self, state: ExportState) -> bool:
         """Ask the database whether the row is in the state."""
         return self._get_row().filter(state=state).exists()
 
-    def _insert(self, using: str) -> bool:
-        """Insert the row, unless an unfinished export is to write the same path."""
-        rows = QueryExportQuerySet(type(self), using=using)
-        for attempt in range(INSERT_ATTEMPTS):
-            try:
-                with keep_transaction(using):
-                    self.save(using=using, force_insert=True)
-            except IntegrityError:
-                if rows.filter(path_key=self.path_key).exists():
-                    return False
-                # Perhaps the other export has ended in between, and given the path free.
-                if attempt == INSERT_ATTEMPTS - 1:
-                    raise
-            else:
-                # Not an expression any more, which a later save() would write again.
-                del self.heartbeat_at
-                break
-        return True
+    def _get_failure(self, error: BaseException) -> dict[str, Any]:
+        return {
+            "state": ExportState.FAIL,
+            "finished_at": timezone.now(),
+            "error_log": describe_error(error),
+            "path_key": None,
+        }
 
     def _move(self, *states: ExportState, **changes: Any) -> bool:
         """Write the changes if the row is in one of the states, and say whether it was."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from django.db import router
+
 from django_infra.exporter.conf import conf
 from django_infra.exporter.delivery import get_delivery
 from django_infra.exporter.exceptions import WorkerLost
@@ -15,8 +17,11 @@ logger = logging.getLogger(__name__)
 def fail_lost_exports() -> int:
     """Fail the exports without a heartbeat for EXPORTER_LEASE seconds, and count them."""
     count = 0
-    for export in QueryExport.objects.lost(conf.lease):
-        if export.fail(WorkerLost(f"Worker lost: no heartbeat for {conf.lease} seconds.")):
+    error = WorkerLost(f"Worker lost: no heartbeat for {conf.lease} seconds.")
+    # A replica may not know the last heartbeats.
+    using = router.db_for_write(QueryExport)
+    for export in QueryExport.objects.using(using).lost(conf.lease):
+        if export.abandon(error, lease=conf.lease):
             count += 1
             _remove_remains(export)
     return count

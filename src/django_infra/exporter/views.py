@@ -14,6 +14,7 @@ class QueryExportViewSet(viewsets.ReadOnlyModelViewSet[QueryExport]):
     """List and retrieve one's own exports; staff who may view exports see all of them."""
 
     serializer_class = QueryExportSerializer
+    lookup_value_regex = r"[\w-]+"  # PostgreSQL answers a NUL with an error
     permission_classes = (permissions.IsAuthenticated,)
     filter_backends = (FilterBackend,)
     filterset_class = QueryExportFilterSet

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import datetime
+import time
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from django_infra.db.functions import DatabaseTime
+from testapp.models import Profile
+
+pytestmark = pytest.mark.django_db
+
+SET_TIME_ZONE = {
+    "mysql": "SET time_zone = '{}'",
+    "postgresql": "SET TIME ZONE INTERVAL '{}' HOUR TO MINUTE",
+}
+
+
+@pytest.fixture
+def profile():
+    return Profile.objects.create(name="Ada")
+
+
+@pytest.fixture
+def set_time_zone():
+    """Change the time zone of the session until the end of the test."""
+    if connection.vendor not in SET_TIME_ZONE:
+        pytest.skip(f"A session of {connection.vendor} has no time zone.")
+
+    def execute(offset):
+        with connection.cursor() as cursor:
+            cursor.execute(SET_TIME_ZONE[connection.vendor].format(offset))
+
+    yield execute
+    execute("+00:00")
+
+
+def read(**expressions):
+    return Profile.objects.annotate(**expressions).values_list(*expressions).get()
+
+
+def test_is_the_present_in_utc(profile):
+    (now,) = read(now=DatabaseTime())
+    assert abs(timezone.now() - now) < datetime.timedelta(minutes=1)
+
+
+def test_moves_within_a_transaction_and_in_fractions_of_a_second(profile):
+    (before,) = read(now=DatabaseTime())
+    time.sleep(0.05)
+    (after,) = read(now=DatabaseTime())
+    assert datetime.timedelta(seconds=0.04) < after - before < datetime.timedelta(seconds=10)
+
+
+@pytest.mark.parametrize("seconds", [-61, -0.5, 0.5, 86400])
+def test_what_is_written_compares_with_itself(profile, seconds):
+    moment = DatabaseTime() + datetime.timedelta(seconds=seconds)
+    Profile.objects.update(created_at=moment)
+    assert Profile.objects.filter(created_at__lt=DatabaseTime()).exists() is (seconds < 0)
+
+
+@pytest.mark.parametrize("offset", ["+05:00", "-07:30"])
+def test_does_not_depend_on_the_time_zone_of_the_session(profile, set_time_zone, offset):
+    set_time_zone(offset)
+    Profile.objects.update(created_at=DatabaseTime())
+    set_time_zone("+00:00")
+    minute = datetime.timedelta(minutes=1)
+    assert Profile.objects.filter(
+        created_at__gt=DatabaseTime() - minute, created_at__lt=DatabaseTime() + minute
+    ).exists()

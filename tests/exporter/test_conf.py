@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from django_infra.exporter.conf import conf
+
+DEFAULTS = {
+    "storage": "default",
+    "formats": {},
+    "chunk_size": 2000,
+    "path_prefix": "exports/",
+    "temp_dir": None,
+    "escape_formulas": True,
+    "lease": 60,
+}
+
+VALUES = {
+    "storage": ["exports", "other"],
+    "formats": [{"tsv": {}}, {"xlsx": {}}],
+    "chunk_size": [1, 100],
+    "path_prefix": ["", "a/b/"],
+    "temp_dir": ["/var/tmp", None],
+    "escape_formulas": [False, True],
+    "lease": [2, 90.5],
+}
+
+
+@pytest.mark.parametrize(("name", "default"), DEFAULTS.items())
+def test_default(name, default):
+    assert getattr(conf, name) == default
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_a_setting_is_read_at_each_access(settings, name):
+    setting = f"EXPORTER_{name.upper()}"
+    for value in VALUES[name]:
+        setattr(settings, setting, value)
+        assert getattr(conf, name) == value
+    delattr(settings, setting)
+    assert getattr(conf, name) == DEFAULTS[name]
+
+
+def test_every_setting_is_listed_here():
+    properties = {name for name in vars(type(conf)) if not name.startswith("_")}
+    assert properties == set(DEFAULTS)
