@@ -78,8 +78,10 @@ class Delivery:
         # Some file systems tell only now that the disk is full.
         self.file.close()
         self.file = self.temp_path.open("rb")
+        # Before the storage may close it.
+        size = os.fstat(self.file.fileno()).st_size
         self.save()
-        return os.fstat(self.file.fileno()).st_size
+        return size
 
     def prepare(self) -> None:
         """Raise OSError if it is plain already that the file cannot be saved."""
@@ -120,6 +122,8 @@ class Delivery:
         try:
             saved_name = self.storage.save(self.name, File(self.file, name=self.name))
             self.is_delivered = saved_name == self.name
+        except FileExistsError as error:
+            raise make_exists_error(self.name) from error
         except BaseException:
             # Storages may leave what they had written by then, as Django's own do.
             self.withdraw(self.name)
