@@ -26,8 +26,8 @@ from django_infra.exporter.exceptions import (
     describe_error,
 )
 from django_infra.exporter.models import ExportState, QueryExport
-from django_infra.exporter.querysets import make_id
 from django_infra.exporter.paths import MAX_PATH_LENGTH, clean_path
+from django_infra.exporter.querysets import make_id
 from testapp.models import Author, Book
 
 pytestmark = pytest.mark.django_db

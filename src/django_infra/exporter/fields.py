@@ -1,19 +1,22 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from django.core.files.storage import Storage, storages
 from django.db import models
 from django.db.models.fields.files import FieldFile
 
-if TYPE_CHECKING:
-    from django_infra.exporter.models import QueryExport
+
+class Stored(Protocol):
+    """A row that knows where its file is."""
+
+    storage_alias: str
 
 
 class ExportFile(FieldFile):
     """The stored file, in the storage that the row names."""
 
-    instance: QueryExport
+    instance: Stored  # type: ignore[assignment]
 
     @property
     def storage(self) -> Storage:

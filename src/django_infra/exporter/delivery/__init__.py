@@ -1,0 +1,28 @@
+"""From a finished temporary file to the storage, once and whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.core.files.storage import FileSystemStorage, Storage
+
+from django_infra.exporter.delivery.base import Delivery, make_exists_error
+from django_infra.exporter.delivery.filesystem import FileSystemDelivery
+
+__all__ = ["Delivery", "get_delivery", "make_exists_error"]
+
+
+def get_delivery(
+    storage: Storage, name: str, *, temp_name: str, may_stay: Callable[[], bool] = lambda: False
+) -> Delivery:
+    """Return the way to deliver into the storage.
+
+    A subclass of FileSystemStorage that saves in a way of its own (encrypted, say) does so here.
+    """
+    storage_class: Any = type(storage)
+    is_plain = isinstance(storage, FileSystemStorage) and (
+        storage_class.save is Storage.save and storage_class._save is FileSystemStorage._save  # type: ignore[attr-defined]
+    )
+    delivery_class = FileSystemDelivery if is_plain else Delivery
+    return delivery_class(storage, name, temp_name=temp_name, may_stay=may_stay)

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from django.core.files import File
+from django.core.files.storage import Storage
+
+from django_infra.exporter.conf import conf
+from django_infra.exporter.exceptions import FileAlreadyExists
+
+logger = logging.getLogger(__name__)
+
+TEMP_SUFFIX = ".part"
+
+
+class Delivery:
+    """Collect an export in a temporary file and save it in the storage under exactly its name.
+
+    Leaving the block removes the temporary file, and the saved one unless ``may_stay()``.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        name: str,
+        *,
+        temp_name: str,
+        may_stay: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.storage = storage
+        self.name = name
+        self.temp_name = temp_name
+        self.may_stay = may_stay
+        self.is_delivered = False
+
+    def __enter__(self) -> Self:
+        self.prepare()
+        self.temp_path = self.get_temp_paths()[0]
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+            self.file: BinaryIO = os.fdopen(os.open(self.temp_path, flags, mode=0o600), "wb")
+            return self
+        except BaseException:
+            self.remove_temp_files()
+            raise
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if self.has_delivered() and not self.may_stay():
+                self.withdraw(self.name)
+        finally:
+            # On a full disk, closing writes again and fails again.
+            with suppress(OSError):
+                self.file.close()
+            self.remove_temp_files()
+
+    def deliver(self) -> int:
+        """Save the file and return its size in bytes.
+
+        Raises FileAlreadyExists, and leaves the file that is there as it is.
+        """
+        # Some file systems tell only now that the disk is full.
+        self.file.close()
+        self.file = self.temp_path.open("rb")
+        # Before the storage may close it.
+        size = os.fstat(self.file.fileno()).st_size
+        self.save()
+        return size
+
+    def prepare(self) -> None:
+        """Raise OSError if it is plain already that the file cannot be saved."""
+
+    def get_temp_dir(self) -> str:
+        return conf.temp_dir or tempfile.gettempdir()
+
+    def get_temp_paths(self) -> list[Path]:
+        """Return where the temporary file is, the first being where it begins."""
+        return [Path(self.get_temp_dir(), f"{self.temp_name}{TEMP_SUFFIX}")]
+
+    def remove_temp_files(self) -> None:
+        for path in self.get_temp_paths():
+            path.unlink(missing_ok=True)
+
+    def has_delivered(self) -> bool:
+        """Tell whether the storage holds the file, and holds it from us."""
+        return self.is_delivered
+
+    def remove_remains(self, *, may_be_saved: bool) -> None:
+        """Remove what a process left that was killed within the block."""
+        if may_be_saved:
+            self.storage.delete(self.name)
+        self.remove_temp_files()
+
+    def withdraw(self, name: str) -> None:
+        """Delete from the storage, or log that this failed: another error is on its way."""
+        try:
+            self.storage.delete(name)
+        except Exception:
+            logger.exception("Could not delete %r from %r.", name, self.storage)
+
+    def save(self) -> None:
+        """Save the temporary file by the storage's own means."""
+        # The path is reserved among exports; a stranger may have taken it since they asked.
+        if self.storage.exists(self.name):
+            raise make_exists_error(self.name)
+        try:
+            saved_name = self.storage.save(self.name, File(self.file, name=self.name))
+            self.is_delivered = saved_name == self.name
+        except FileExistsError as error:
+            raise make_exists_error(self.name) from error
+        except BaseException:
+            # Storages may leave what they had written by then, as Django's own do.
+            self.withdraw(self.name)
+            raise
+        if not self.is_delivered:
+            self.withdraw(saved_name)
+            raise make_exists_error(self.name)
+
+
+def make_exists_error(name: str) -> FileAlreadyExists:
+    return FileAlreadyExists(f"File already exists: {name!r}.")

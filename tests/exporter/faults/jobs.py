@@ -1,0 +1,220 @@
+"""What the processes of the tests do, and what happens to them in the middle of it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from resource import RUSAGE_SELF, getrusage
+
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection, connections
+from django.db.models import Func, TextField, Value
+from django.db.models.functions import Repeat
+
+from django_infra.exporter import pipeline, progress, recovery
+from django_infra.exporter.export import export_queryset
+from django_infra.exporter.models import QueryExport
+from exporter.faults.probes import find_sessions
+from exporter.faults.sweeps import interrupt_everywhere, kill_everywhere
+from testapp.models import Author
+
+NOBODY = 65534
+
+
+def say(data):
+    """Give a line to the test."""
+    print(json.dumps(data), flush=True)
+
+
+def export_authors(path=None, *, padding=0, **filters):
+    """Export the authors, and return the outcome as data."""
+    authors = Author.objects.filter(**filters).annotate(padding=Repeat(Value("x"), padding))
+    try:
+        export = export_queryset(authors.order_by("pk"), ["id", "name", "padding"], path)
+    except Exception as error:
+        return {"error": type(error).__name__, "message": str(error)}
+    return {"id": export.id, "state": export.state, "rows": export.row_count}
+
+
+def end_everywhere(how):
+    """Export one row again and again, end it at each line, and return what is wrong by line."""
+    author = Author.objects.order_by("pk")[:1]
+
+    def run(path):
+        export_queryset(author, ["id"], path)
+
+    run("warm.csv")
+    return {"interrupt": interrupt_everywhere, "kill": kill_everywhere}[how](run)
+
+
+def export_in_threads(count):
+    """Export the same from many threads at once, and return the outcomes."""
+    barrier = threading.Barrier(count)
+
+    def run(number):
+        barrier.wait()
+        try:
+            return export_authors(f"threads/{number}.csv", padding=1000)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def export_huge_cell(path, size):
+    """Export one cell, and return by how many bytes the peak of the memory has grown."""
+    export_authors("warm.csv")
+    huge = Author.objects.annotate(cell=make_text(size))
+    before = getrusage(RUSAGE_SELF).ru_maxrss
+    export = export_queryset(huge, ["cell"], path)
+    growth = (getrusage(RUSAGE_SELF).ru_maxrss - before) * 1024
+    return {"state": export.state, "growth": growth}
+
+
+def make_text(size):
+    """Return an expression for so many times the letter x, which the database makes itself."""
+    if connection.vendor == "sqlite":
+        template = f"replace(hex(zeroblob({size // 2})), '0', 'x')"
+    else:
+        template = f"repeat('x', {size})"
+    return Func(template=template, output_field=TextField())
+
+
+def prepare_database(authors):
+    """Make an empty database, whatever was there, one with so many authors."""
+    call_command("migrate", verbosity=0, run_syncdb=True)
+    call_command("flush", verbosity=0, interactive=False)
+    Author.objects.bulk_create(Author(name=f"Author {number}") for number in range(authors))
+
+
+def read_exports():
+    return list(QueryExport.objects.values("state", "row_count", "error_log"))
+
+
+def fail_lost_exports(lease):
+    settings.EXPORTER_LEASE = lease
+    return recovery.fail_lost_exports()
+
+
+def hurry(interval):
+    """Tell the progress more often than once a second."""
+    progress.INTERVAL = interval
+
+
+def give_up_early():
+    """Do not wait long for a database that is away."""
+    pipeline.RETRY_DELAYS = (0.1, 0.2)
+
+
+def count_sessions():
+    return len(find_sessions(connection)) + 1
+
+
+# ------------------------------------------------------------ what happens at a chunk
+
+
+def kill_at_third_chunk(number):
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def stop_at_third_chunk(number):
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def sleep_at_third_chunk(number):
+    if number == 3:
+        time.sleep(1.5)
+
+
+def wait_at_third_chunk(number):
+    if number == 3:
+        say("at the third chunk")
+        sys.stdin.readline()
+
+
+def nap(number):
+    time.sleep(0.05)
+
+
+def interrupt_at_third_chunk(number):
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def terminate_at_third_chunk(number):
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+# ----------------------------------------------------------- what happens at other times
+
+
+def signal_before_success(number):
+    """Have this process get a signal when the file is delivered, and the row not yet told."""
+    succeed = QueryExport.succeed
+
+    def succeed_after_signal(*args, **kwargs):
+        os.kill(os.getpid(), number)
+        return succeed(*args, **kwargs)
+
+    QueryExport.succeed = succeed_after_signal
+
+
+def wait_before_success():
+    """Have the next export wait for the test when the file is delivered."""
+    succeed = QueryExport.succeed
+    calls = itertools.count()
+
+    def wait_and_succeed(*args, **kwargs):
+        if next(calls) == 0:
+            say("before success")
+            sys.stdin.readline()
+        return succeed(*args, **kwargs)
+
+    QueryExport.succeed = wait_and_succeed
+
+
+def exit_on_sigterm(code):
+    signal.signal(signal.SIGTERM, lambda *args: sys.exit(code))
+
+
+# ------------------------------------------------------------------------- a race
+
+
+def race(path_format, rounds, name):
+    """Export to one path after the other, each at the moment that the test says."""
+    outcomes = []
+    for number in range(rounds):
+        say(number)  # ready
+        sys.stdin.readline()  # go
+        outcomes.append(export_authors(path_format.format(number), name__startswith=name))
+    return outcomes
+
+
+# ----------------------------------------------------------------------- other rights
+
+
+def export_as_nobody(path):
+    """Export as a user who is not root, and return which queries read the authors."""
+    export_authors("warm.csv")  # import and open all that only root may
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
+    queries = []
+
+    def log(execute, sql, params, many, context):
+        if "testapp_author" in sql:
+            queries.append(sql)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(log):
+        return {**export_authors(path), "queries": queries}

@@ -1,0 +1,126 @@
+"""An S3 server of our own, which answers as badly as a test asks it to."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+
+import boto3
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+BUCKET = "exports"
+CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+PART_SIZE = 5 << 20  # the least that S3 allows
+
+
+class QuietHandler(WSGIRequestHandler):
+    def log(self, *args):
+        """Say nothing."""
+
+
+class S3Server:
+    """Moto's S3, whose answers ``fault`` may spoil.
+
+    It gets the name of an operation and how often it was asked for, from 1, and returns None,
+    a status ("500 ...") to answer instead of acting, or "cut" to act and not to answer.
+    """
+
+    def __init__(self):
+        self.app = DomainDispatcherApplication(create_backend_app)
+        self.server = make_server(
+            "127.0.0.1", 0, self.answer, threaded=True, request_handler=QuietHandler
+        )
+        self.url = f"http://127.0.0.1:{self.server.port}"
+        self.reset()
+
+    def __enter__(self):
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+        self.client = boto3.client(
+            "s3", endpoint_url=self.url, region_name="us-east-1", **CREDENTIALS
+        )
+        self.client.create_bucket(Bucket=BUCKET)
+        return self
+
+    def __exit__(self, *error):
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+        self.client.close()
+
+    def reset(self):
+        self.fault = lambda operation, count: None
+        self.operations = []
+
+    def clear(self):
+        self.reset()
+        for upload in self.list_uploads():
+            self.client.abort_multipart_upload(
+                Bucket=BUCKET, Key=upload["Key"], UploadId=upload["UploadId"]
+            )
+        for name in self.list_objects():
+            self.client.delete_object(Bucket=BUCKET, Key=name)
+        self.reset()
+
+    def answer(self, environ, start_response):
+        operation = get_operation(environ)
+        self.operations.append(operation)
+        fault = self.fault(operation, self.operations.count(operation))
+        if fault == "cut":
+            body = self.app(environ, lambda *args: None)
+            with suppress(OSError):
+                environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            return body
+        if fault:
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            start_response(fault, [("Content-Type", "application/xml"), ("Content-Length", "0")])
+            return []
+        return self.app(environ, start_response)
+
+    def list_objects(self):
+        listing = self.client.list_objects_v2(Bucket=BUCKET)
+        return [item["Key"] for item in listing.get("Contents", [])]
+
+    def list_uploads(self):
+        return self.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+
+    def read(self, name):
+        return self.client.get_object(Bucket=BUCKET, Key=name)["Body"].read()
+
+    def put(self, name, content):
+        self.client.put_object(Bucket=BUCKET, Key=name, Body=content)
+
+    def get_storage(self, *, attempts=1):
+        """Return the definition of a storage in the bucket, as STORAGES has it."""
+        return {
+            "BACKEND": "storages.backends.s3.S3Storage",
+            "OPTIONS": {
+                "bucket_name": BUCKET,
+                "endpoint_url": self.url,
+                "region_name": "us-east-1",
+                "access_key": "test",
+                "secret_key": "test",
+                "client_config": Config(
+                    s3={"addressing_style": "path"},
+                    signature_version="s3v4",
+                    retries={"total_max_attempts": attempts, "mode": "standard"},
+                ),
+                "transfer_config": TransferConfig(
+                    multipart_threshold=PART_SIZE, multipart_chunksize=PART_SIZE
+                ),
+            },
+        }
+
+
+def get_operation(environ):
+    """Return the name of what a request asks for."""
+    method, query = environ["REQUEST_METHOD"], environ.get("QUERY_STRING", "")
+    if "uploads" in query:
+        return "ListUploads" if method == "GET" else "Begin"
+    if "uploadId" in query:
+        return {"PUT": "Part", "POST": "Complete", "DELETE": "Abort"}[method]
+    return {"PUT": "Put", "HEAD": "Head", "DELETE": "Delete", "GET": "Get"}.get(method, method)

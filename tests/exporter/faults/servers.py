@@ -1,0 +1,125 @@
+"""Servers of our own, which a test may stop, starve and deceive."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from contextlib import closing, suppress
+from pathlib import Path
+
+PROGRAMS = Path("/usr/lib/postgresql")
+
+
+class PostgreSQL:
+    """A throw-away cluster in a temporary folder, run by the user postgres if we are root."""
+
+    def __init__(self, **parameters):
+        self.port = find_free_port()
+        self.options = " ".join(f"-c {name}={value}" for name, value in parameters.items())
+        self.user = "postgres" if os.geteuid() == 0 else None
+
+    def __enter__(self):
+        # Not pytest's folder, which no other user may enter.
+        self.folder = Path(tempfile.mkdtemp(prefix="exporter-postgresql-"))
+        if self.user:
+            shutil.chown(self.folder, self.user)
+        self.run("initdb", "-N", "-A", "trust", "-U", "postgres", "-E", "UTF8")
+        self.start()
+        return self
+
+    def __exit__(self, *error):
+        self.run("pg_ctl", "-m", "immediate", "stop", check=False)
+        shutil.rmtree(self.folder)
+
+    def start(self, command="start"):
+        options = f"-F -h 127.0.0.1 -p {self.port} -k {self.folder} {self.options}"
+        log = str(self.folder / "log")
+        self.run("pg_ctl", "-w", "-m", "immediate", "-o", options, "-l", log, command)
+
+    def restart(self):
+        self.start("restart")
+
+    def stop(self):
+        self.run("pg_ctl", "-m", "immediate", "stop")
+
+    def run(self, program, *arguments, check=True):
+        subprocess.run(
+            [find_program(program), "-D", str(self.folder / "data"), *arguments],
+            check=check,
+            cwd="/",
+            user=self.user,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def get_databases(self):
+        return {
+            "default": {
+                "ENGINE": "django.db.backends.postgresql",
+                "NAME": "postgres",
+                "USER": "postgres",
+                "HOST": "127.0.0.1",
+                "PORT": self.port,
+            }
+        }
+
+
+class DeafProxy:
+    """Pass on what a database server and its client say, until the client has said a word.
+
+    The server gets that word too, but its answer is lost with the connection.
+    """
+
+    def __init__(self, host, port, word):
+        self.target = host or "127.0.0.1", int(port)
+        self.word = word
+        self.is_cut = False
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+
+    def __enter__(self):
+        self.threads = [threading.Thread(target=self.listen)]
+        self.threads[0].start()
+        return self
+
+    def __exit__(self, *error):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for thread in self.threads:
+            thread.join()
+
+    def listen(self):
+        with suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                server = socket.create_connection(self.target)
+                for pair in ((client, server), (server, client)):
+                    self.threads.append(threading.Thread(target=self.pass_on, args=pair))
+                    self.threads[-1].start()
+
+    def pass_on(self, source, sink):
+        with suppress(OSError), closing(source):
+            while data := source.recv(65536):
+                sink.sendall(data)
+                if self.word in data and not self.is_cut:
+                    self.is_cut = True
+                    sink.recv(65536)  # it has been done
+                    source.shutdown(socket.SHUT_RDWR)
+                    sink.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)
+
+
+def find_program(name):
+    """Return the newest server program of the name, or None."""
+    return max(PROGRAMS.glob(f"*/bin/{name}"), default=None)
+
+
+def find_free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

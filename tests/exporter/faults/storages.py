@@ -1,0 +1,60 @@
+"""Storages that go wrong in one way each, or that save in a way of their own."""
+
+from __future__ import annotations
+
+import time
+
+from django.core.files.base import ContentFile
+from django.core.files.storage import FileSystemStorage, InMemoryStorage
+
+
+class RenamingStorage(InMemoryStorage):
+    """Give every file another name than the one asked for."""
+
+    def get_available_name(self, name, max_length=None):
+        return f"{name}.1"
+
+
+class BreakingStorage(InMemoryStorage):
+    """Keep half of the file under its final name, and raise."""
+
+    def _save(self, name, content):
+        super()._save(name, ContentFile(content.read(content.size // 2)))
+        raise ConnectionError("The line went dead.")
+
+
+class StickyStorage(BreakingStorage):
+    """Break as well when the half file is to be deleted."""
+
+    def delete(self, name):
+        raise ConnectionError("The line is still dead.")
+
+
+class InvertingStorage(FileSystemStorage):
+    """Keep each byte inverted, as a storage that encrypts would."""
+
+    def _save(self, name, content):
+        return super()._save(name, ContentFile(invert(content.read())))
+
+    def _open(self, name, mode="rb"):
+        with super()._open(name, mode) as file:
+            return ContentFile(invert(file.read()), name)
+
+
+class DjangosOwnStorage(FileSystemStorage):
+    """Save in Django's way, which leaves what it has written when it fails."""
+
+    def _save(self, name, content):
+        return super()._save(name, content)
+
+
+class SlowStorage(FileSystemStorage):
+    """Take a second to save, and say so."""
+
+    def _save(self, name, content):
+        time.sleep(1)
+        return super()._save(name, content)
+
+
+def invert(content):
+    return bytes(byte ^ 0xFF for byte in content)

@@ -1,0 +1,129 @@
+"""Exports that end at every single line of ours, one line after the other."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connections
+from django.db.models import F
+
+from django_infra.exporter import export, pipeline, progress
+from django_infra.exporter.delivery import base, filesystem
+from django_infra.exporter.models import QueryExport
+from django_infra.exporter.recovery import fail_lost_exports
+from exporter.faults.probes import THREAD_NAMES, find_files
+
+WATCHED = {module.__file__ for module in (base, filesystem, export, pipeline, progress)}
+
+
+class LineTrace:
+    """Note the lines that run in the watched modules, and act when one of them is to run."""
+
+    def __init__(self, place=None, action=None):
+        self.place = place
+        self.action = action
+        self.places = {}
+
+    def __enter__(self):
+        sys.settrace(self.trace_call)
+        return self
+
+    def __exit__(self, *error):
+        sys.settrace(None)
+
+    def trace_call(self, frame, event, arg):
+        return self.trace_line if frame.f_code.co_filename in WATCHED else None
+
+    def trace_line(self, frame, event, arg):
+        if event == "line":
+            place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+            self.places[place] = True
+            if place == self.place:
+                sys.settrace(None)
+                self.action()
+        return self.trace_line
+
+
+def interrupt_everywhere(run):
+    """Return what is wrong after an interrupt at each line, by the line."""
+    return sweep(run, interrupt_at)
+
+
+def kill_everywhere(run):
+    """Return what is wrong after a SIGKILL at each line and a recovery, by the line."""
+    return sweep(run, kill_at)
+
+
+def sweep(run, end_at):
+    """Run once to learn the lines, and then end a run at each of them."""
+    with LineTrace() as trace:
+        run("whole.csv")
+    faults = {}
+    for number, place in enumerate(trace.places):
+        QueryExport.objects.all().delete()
+        path = f"{number}.csv"
+        end_at(place, partial(run, path))
+        if found := [*find_wrong_states(path), *find_leaked_threads()]:
+            faults[place] = found
+    return faults
+
+
+def interrupt_at(place, run):
+    """Run with a Ctrl-C just before the line."""
+    with suppress(KeyboardInterrupt), LineTrace(place, interrupt):
+        run()
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def kill_at(place, run):
+    """Run in a process of its own that dies just before the line."""
+    connections.close_all()
+    if (pid := os.fork()) == 0:
+        with LineTrace(place, kill):
+            run()
+        os._exit(1)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def find_wrong_states(path):
+    """Return what is wrong with the row and the files, at once and after the lease has run out."""
+    row = QueryExport.objects.first()
+    if row and row.state == "success" and not Path(settings.MEDIA_ROOT, path).exists():
+        yield "success without a file"
+    QueryExport.objects.update(heartbeat_at=F("heartbeat_at") - timedelta(hours=1))
+    fail_lost_exports()
+    if row := QueryExport.objects.first():
+        found = find_files(settings.MEDIA_ROOT, settings.EXPORTER_TEMP_DIR)
+        files = [name for name in found if row.id in name or name == path]
+        if row.state not in {"success", "fail"}:
+            yield f"{row.state} for ever"
+        # Who dies after a success leaves his unfinished file, which nobody looks for any more.
+        expected = [path] if row.state == "success" else []
+        if files != expected and not (set(files) > set(expected) == {path}):
+            yield f"{row.state} with {' and '.join(files).replace(row.id, 'ID') or 'no file'}"
+
+
+def find_leaked_threads():
+    """Return the threads of ours that go on for long, and mark them as found."""
+    for thread in threading.enumerate():
+        if thread.name.startswith(THREAD_NAMES):
+            thread.join(3)
+        if thread.is_alive() and thread.name.startswith(THREAD_NAMES):
+            yield f"the thread {thread.name.partition(' of ')[0]!r} goes on"
+            thread.name = "found"

@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import InMemoryStorage, storages
+from django.db.models import Value
+from django.db.models.functions import Repeat
+
+from django_infra.exporter.exceptions import FileAlreadyExists
+from django_infra.exporter.export import export_queryset
+from django_infra.exporter.models import ExportState, QueryExport
+from exporter.faults import races
+from exporter.faults import storages as faulty
+from exporter.faults.authors import COLUMNS, export_authors, make_authors_csv
+from exporter.faults.disks import mount_disk_without_links, mount_small_disk
+from exporter.faults.marks import commits
+from exporter.faults.probes import find_files
+
+pytest_plugins = ["exporter.faults.fixtures"]
+pytestmark = commits
+
+
+def get_mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def get_failure():
+    """Check that the only export has failed, and return what it says about it."""
+    export = QueryExport.objects.get()
+    assert export.state == ExportState.FAIL
+    assert not export.file
+    return export.error_log
+
+
+def export_padded(authors, path=None, *, padding=100_000):
+    """Export about 5 MB."""
+    padded = authors.annotate(padding=Repeat(Value("x"), padding))
+    return export_queryset(padded, [*COLUMNS, "padding"], path)
+
+
+@pytest.fixture
+def use_storage(settings):
+    """Make the exporter save in a storage of the class, and return that storage."""
+
+    def use(storage_class, **options):
+        backend = f"{storage_class.__module__}.{storage_class.__qualname__}"
+        settings.STORAGES = {
+            **settings.STORAGES,
+            "exports": {"BACKEND": backend, "OPTIONS": options},
+        }
+        settings.EXPORTER_STORAGE = "exports"
+        return storages["exports"]
+
+    return use
+
+
+# ------------------------------------------------------------------- modes and places
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, None])
+def test_file_is_private_until_it_has_the_mode_of_the_storage(
+    authors, spy, settings, media_root, temp_dir, mode
+):
+    seen = []
+
+    def look(number):
+        (name,) = find_files(temp_dir)
+        seen.append((get_mode(temp_dir / name), find_files(media_root)))
+
+    settings.FILE_UPLOAD_PERMISSIONS = mode
+    settings.FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o750
+    spy(look)
+    export_authors("a/b/modes.csv")
+    assert set(map(repr, seen)) == {repr((0o600, []))}
+    assert get_mode(media_root / "a/b/modes.csv") == (mode or 0o600)
+    assert [get_mode(media_root / path) for path in ("a", "a/b")] == [0o750, 0o750]
+
+
+def test_folders_get_the_default_mode_without_a_setting(authors, media_root):
+    umask = os.umask(0o027)
+    try:
+        export_authors("a/modes.csv")
+    finally:
+        os.umask(umask)
+    assert get_mode(media_root / "a") == 0o750
+    assert get_mode(media_root / "a/modes.csv") == 0o644
+
+
+def test_unfinished_file_lies_on_the_file_system_of_the_storage(authors, spy, media_root):
+    with mount_small_disk(media_root):
+        seen = []
+        spy(lambda number: seen.extend(find_files(media_root)))
+        export = export_authors("near.csv")
+        assert set(seen) != set()
+        assert all(name.startswith(export.id) for name in seen)
+        assert find_files(media_root) == ["near.csv"]
+
+
+def test_file_from_another_file_system_is_copied(authors, settings, elsewhere, media_root):
+    settings.EXPORTER_TEMP_DIR = str(elsewhere)
+    export = export_authors("copied.csv")
+    assert find_files(media_root, elsewhere) == ["copied.csv"]
+    content = (media_root / "copied.csv").read_bytes()
+    assert content == make_authors_csv(authors)
+    assert get_mode(media_root / "copied.csv") == 0o644
+    assert export.file_size == len(content)
+
+
+def test_file_system_without_hard_links_gets_the_file(authors, tmp_path, media_root):
+    with mount_disk_without_links(media_root, tmp_path / "disk"):
+        export = export_authors("a/linkless.csv")
+        assert export.state == ExportState.SUCCESS
+        assert find_files(media_root) == ["a/linkless.csv"]
+        assert (media_root / "a/linkless.csv").read_bytes() == make_authors_csv(authors)
+
+
+def test_storage_that_saves_in_its_own_way_is_asked_to(authors, use_storage, media_root, remains):
+    storage = use_storage(faulty.InvertingStorage)
+    export = export_authors("inverted.csv")
+    expected = make_authors_csv(authors)
+    assert export.file.read() == expected
+    assert (media_root / "inverted.csv").read_bytes() == faulty.invert(expected)
+    assert export.file_size == storage.size("inverted.csv")
+    assert remains() == ["inverted.csv"]
+
+
+# ------------------------------------------------------------------- what is there already
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "dead link"])
+def test_existing_path_is_refused_before_any_work(authors, media_root, kind):
+    path = media_root / "taken.csv"
+    media_root.mkdir()
+    if kind == "file":
+        path.write_text("theirs")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("nowhere")
+    with pytest.raises(FileAlreadyExists, match=r"File already exists.*taken\.csv"):
+        export_authors("taken.csv")
+    assert QueryExport.objects.count() == 0
+    assert os.path.lexists(path)
+    assert kind != "file" or path.read_text() == "theirs"
+
+
+@pytest.mark.parametrize(
+    "storage_class", [None, faulty.DjangosOwnStorage, InMemoryStorage, "elsewhere", "linkless"]
+)
+def test_file_that_a_stranger_puts_there_meanwhile_is_spared(
+    authors, spy, use_storage, settings, request, tmp_path, media_root, temp_dir, storage_class
+):
+    if storage_class == "elsewhere":
+        settings.EXPORTER_TEMP_DIR = str(request.getfixturevalue("elsewhere"))
+    elif storage_class == "linkless":
+        mounted = mount_disk_without_links(media_root, tmp_path / "disk")
+        mounted.__enter__()
+        request.addfinalizer(lambda: mounted.__exit__(None, None, None))
+    elif storage_class:
+        use_storage(storage_class)
+    storage = storages["exports" if isinstance(storage_class, type) else "default"]
+
+    def arrive(number):
+        if number == 2:
+            storage.save("contested.csv", ContentFile(b"theirs"))
+
+    spy(arrive)
+    with pytest.raises(FileAlreadyExists):
+        export_authors("contested.csv")
+    assert "FileAlreadyExists" in get_failure()
+    with storage.open("contested.csv") as file:
+        assert file.read() == b"theirs"
+    assert find_files(temp_dir) == []
+    assert storage_class is InMemoryStorage or find_files(media_root) == ["contested.csv"]
+
+
+# ------------------------------------------------------------------------------- races
+
+
+def test_of_two_processes_that_race_for_a_path_one_wins(authors, child, media_root, temp_dir):
+    races.split(authors)
+    rounds = 40
+    racers = [child(), child()]
+    for racer, name in zip(racers, races.NAMES, strict=True):
+        racer.begin("race", path_format="{}.csv", rounds=rounds, name=name)
+    for number in range(rounds):
+        assert [racer.finish() for racer in racers] == [number, number]
+        for racer in racers:
+            racer.proceed()
+    pairs = list(zip(*(racer.finish() for racer in racers), strict=True))
+    races.assert_one_winner_each(pairs, lambda number: (media_root / f"{number}.csv").read_text())
+    assert len(find_files(media_root)) == rounds
+    assert find_files(temp_dir) == []
+
+
+def test_of_two_threads_that_race_for_an_object_one_wins(authors, use_storage, temp_dir):
+    storage = use_storage(InMemoryStorage)
+    pairs = races.race(authors, rounds=15)
+    races.assert_one_winner_each(pairs, lambda number: storage.open(f"{number}.csv", "r").read())
+    assert find_files(temp_dir) == []
+
+
+# ------------------------------------------------------------------------- things go wrong
+
+
+def test_full_disk_of_unfinished_files_fails_the_export(authors, settings, media_root, tmp_path):
+    with mount_small_disk(tmp_path / "small") as disk:
+        settings.EXPORTER_TEMP_DIR = str(disk)
+        with pytest.raises(OSError, match="No space left") as caught:
+            export_padded(authors)
+        assert caught.value.errno == errno.ENOSPC
+        assert find_files(disk, media_root) == []
+    assert "No space left" in get_failure()
+
+
+def test_disk_that_is_full_at_the_last_byte_fails_the_export(
+    authors, settings, media_root, tmp_path
+):
+    with mount_small_disk(tmp_path / "small") as disk:
+        settings.EXPORTER_TEMP_DIR = str(disk)
+        with (disk / "ballast").open("wb") as ballast:
+            os.posix_fallocate(ballast.fileno(), 0, shutil.disk_usage(disk).free)
+        with pytest.raises(OSError, match="No space left"):
+            export_authors()  # a few hundred bytes, which a buffer keeps until the file is closed
+        assert find_files(disk, media_root) == ["ballast"]
+    assert "No space left" in get_failure()
+
+
+@pytest.mark.parametrize("is_own", [False, True])
+@pytest.mark.parametrize("is_near", [False, True])
+def test_full_disk_of_the_storage_fails_the_export(
+    authors, use_storage, settings, media_root, temp_dir, is_own, is_near
+):
+    if is_own:
+        use_storage(faulty.DjangosOwnStorage)
+    if is_near:
+        del settings.EXPORTER_TEMP_DIR
+    with mount_small_disk(media_root):
+        with pytest.raises(OSError, match="No space left"):
+            export_padded(authors, "deep/large.csv")
+        assert find_files(media_root, temp_dir) == []
+        assert export_authors("small.csv").state == ExportState.SUCCESS
+        assert find_files(media_root, temp_dir) == ["small.csv"]
+    failed = QueryExport.objects.get(state=ExportState.FAIL)
+    assert "No space left" in failed.error_log
+    assert not failed.file
+
+
+@pytest.mark.parametrize("path", ["closed/a.csv", "closed/deep/below/a.csv"])
+def test_read_only_storage_is_refused_before_anything_is_read(
+    authors, child, settings, temp_dir, path
+):
+    if os.geteuid() != 0:
+        pytest.skip("only root may become somebody else")
+    with tempfile.TemporaryDirectory() as root:  # pytest's folders are closed to others
+        settings.MEDIA_ROOT = settings.EXPORTER_TEMP_DIR = root
+        os.chmod(root, 0o777)
+        closed = Path(root, "closed")
+        closed.mkdir(mode=0o500)
+        outcome = child().call("export_as_nobody", path=path)
+        assert outcome["error"] == "PermissionError"
+        assert outcome["queries"] == []
+        assert find_files(root) == ["warm.csv"]
+        assert closed.stat().st_nlink == 2
+    failed = QueryExport.objects.failed().get()
+    assert "PermissionError" in failed.error_log
+
+
+def test_file_saved_under_another_name_is_deleted(authors, use_storage, temp_dir):
+    storage = use_storage(faulty.RenamingStorage)
+    with pytest.raises(FileAlreadyExists):
+        export_authors("asked.csv")
+    assert "FileAlreadyExists" in get_failure()
+    assert storage.listdir("") == ([], [])
+    assert find_files(temp_dir) == []
+
+
+def test_half_saved_file_is_deleted(authors, use_storage, temp_dir):
+    storage = use_storage(faulty.BreakingStorage)
+    with pytest.raises(ConnectionError, match="went dead"):
+        export_authors("half.csv")
+    assert "ConnectionError: The line went dead." in get_failure()
+    assert storage.listdir("") == ([], [])
+    assert find_files(temp_dir) == []
+
+
+def test_file_that_cannot_be_deleted_is_logged(authors, use_storage, temp_dir, caplog):
+    use_storage(faulty.StickyStorage)
+    with pytest.raises(ConnectionError, match="went dead"):
+        export_authors("half.csv")
+    assert "ConnectionError: The line went dead." in get_failure()
+    assert "Could not delete 'half.csv'" in caplog.text
+    assert find_files(temp_dir) == []
+
+
+def test_folder_of_unfinished_files_that_is_gone_fails_the_export(authors, settings, media_root):
+    settings.EXPORTER_TEMP_DIR = "/nonexistent"
+    with pytest.raises(FileNotFoundError):
+        export_authors()
+    assert "FileNotFoundError" in get_failure()
+    assert find_files(media_root) == []
+
+
+def test_file_in_the_place_of_a_folder_fails_the_export(authors, media_root, remains):
+    media_root.mkdir()
+    (media_root / "folder").write_text("a file")
+    with pytest.raises(NotADirectoryError):
+        export_authors("folder/below/a.csv")
+    assert "NotADirectoryError" in get_failure()
+    assert remains() == ["folder"]

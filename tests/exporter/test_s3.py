@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+from django.core.files.storage import storages
+from django.db.models import Value
+from django.db.models.functions import Repeat
+
+from django_infra.exporter.exceptions import FileAlreadyExists
+from django_infra.exporter.export import export_queryset
+from django_infra.exporter.models import ExportState, QueryExport
+from exporter.faults.authors import COLUMNS, export_authors, make_authors_csv
+from exporter.faults.marks import commits
+from exporter.faults.probes import find_files
+from exporter.faults.races import assert_one_winner_each, race
+from exporter.faults.s3 import S3Server
+
+pytest_plugins = ["exporter.faults.fixtures"]
+pytestmark = commits
+
+ERROR = "500 Internal Server Error"
+
+
+@pytest.fixture(scope="module")
+def s3_server():
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server, settings, temp_dir):
+    """A server with an empty bucket, in which the exporter saves."""
+    s3_server.clear()
+    settings.STORAGES = {**settings.STORAGES, "default": s3_server.get_storage()}
+    yield s3_server
+    s3_server.reset()
+    assert find_files(temp_dir) == []
+
+
+def export_large(authors, path):
+    """Export 17 MB, which are four parts."""
+    wide = authors.annotate(padding=Repeat(Value("x"), 350_000))
+    return export_queryset(wide, [*COLUMNS, "padding"], path)
+
+
+def assert_failed_and_gone(s3):
+    s3.reset()
+    export = QueryExport.objects.get()
+    assert export.state == ExportState.FAIL
+    assert not export.file
+    assert s3.list_objects() == []
+    assert s3.list_uploads() == []
+    return export
+
+
+@pytest.mark.parametrize("parts", [0, 4])
+def test_object_is_the_file(authors, s3, parts):
+    if parts:
+        done = export_large(authors, "a/b/large.csv")
+    else:
+        done = export_authors("a/b/small.csv")
+        assert s3.read("a/b/small.csv") == make_authors_csv(authors)
+    assert done.state == ExportState.SUCCESS
+    assert s3.list_objects() == [done.file.name]
+    assert done.file_size == len(s3.read(done.file.name)) == done.file.size
+    assert s3.operations.count("Part") == parts
+    assert s3.list_uploads() == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "count", "fault"),
+    [
+        ("Put", 1, ERROR),
+        ("Put", 1, "503 Slow Down"),
+        ("Put", 1, "403 Forbidden"),
+        ("Put", 1, "cut"),
+        ("Begin", 1, ERROR),
+        ("Part", 3, ERROR),
+        ("Part", 2, "cut"),
+        ("Complete", 1, ERROR),
+        ("Complete", 1, "cut"),
+    ],
+)
+def test_failed_save_leaves_no_object_and_no_upload(authors, s3, operation, count, fault):
+    s3.fault = lambda asked, number: fault if (asked, number) == (operation, count) else None
+    with pytest.raises((ClientError, BotoCoreError, OSError)):
+        export_authors("fails.csv") if operation == "Put" else export_large(authors, "fails.csv")
+    assert operation in s3.operations
+    assert_failed_and_gone(s3)
+
+
+def test_passing_fault_is_outlived(authors, s3, settings):
+    settings.STORAGES = {**settings.STORAGES, "default": s3.get_storage(attempts=3)}
+    s3.fault = lambda operation, number: ERROR if operation == "Part" and number < 3 else None
+    export = export_large(authors, "lucky.csv")
+    assert export.state == ExportState.SUCCESS
+    assert len(s3.read("lucky.csv")) == export.file_size
+
+
+def test_object_that_cannot_be_deleted_is_logged(authors, s3, caplog):
+    faults = {"Put": "cut", "Delete": ERROR}
+    s3.fault = lambda operation, number: faults.get(operation)
+    with pytest.raises((ClientError, BotoCoreError, OSError)):
+        export_authors("stuck.csv")
+    assert "Could not delete 'stuck.csv'" in caplog.text
+    assert QueryExport.objects.get().state == ExportState.FAIL
+
+
+def test_failed_export_sends_nothing(authors, s3, spy):
+    spy(lambda number: 1 / (number - 6))
+    with pytest.raises(ZeroDivisionError):
+        export_large(authors, "never.csv")
+    assert set(s3.operations) <= {"Head"}
+    assert_failed_and_gone(s3)
+
+
+def test_existing_object_is_refused_before_any_work(authors, s3):
+    s3.put("taken.csv", b"theirs")
+    with pytest.raises(FileAlreadyExists):
+        export_authors("taken.csv")
+    assert s3.read("taken.csv") == b"theirs"
+    assert QueryExport.objects.count() == 0
+
+
+def test_object_that_a_stranger_puts_there_meanwhile_is_spared(authors, s3, spy):
+    spy(lambda number: s3.put("contested.csv", b"theirs") if number == 2 else None)
+    with pytest.raises(FileAlreadyExists):
+        export_authors("contested.csv")
+    assert s3.read("contested.csv") == b"theirs"
+    assert QueryExport.objects.get().state == ExportState.FAIL
+
+
+def test_server_that_is_away_fails_before_a_row_exists(authors, s3):
+    s3.fault = lambda operation, number: ERROR
+    with pytest.raises(ClientError):
+        export_authors("away.csv")
+    assert QueryExport.objects.count() == 0
+
+
+def test_of_two_threads_that_race_for_an_object_one_wins(authors, s3):
+    assert storages["default"].file_overwrite
+    pairs = race(authors, rounds=8)
+    assert_one_winner_each(pairs, lambda number: s3.read(f"{number}.csv").decode())
+    assert len(s3.list_objects()) == 8
