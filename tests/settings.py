@@ -15,9 +15,9 @@ except ImportError:
 
     pymysql.install_as_MySQLdb()
 
-SCRATCH = Path(
-    os.environ.setdefault("EXPORTER_TEST_DIR", tempfile.mkdtemp(prefix="exporter-tests-"))
-)
+if "EXPORTER_TEST_DIR" not in os.environ:
+    os.environ["EXPORTER_TEST_DIR"] = tempfile.mkdtemp(prefix="exporter-tests-")
+SCRATCH = Path(os.environ["EXPORTER_TEST_DIR"])
 
 
 # Lets two runs use one server at the same time.

@@ -76,11 +76,12 @@ def project(wheel, tmp_path_factory):
     settings.write_text(
         settings.read_text().replace("INSTALLED_APPS = [", f"INSTALLED_APPS = [{apps}")
     )
+    (include,) = re.findall(r"^\s+(from django.urls import .*)$", readme, re.MULTILINE)
     (url,) = re.findall(r"^\s+(path\(\"api/exports/.*)$", readme, re.MULTILINE)
     urls = folder / "shop/urls.py"
     urls.write_text(
         urls.read_text()
-        .replace("import path", "import include, path")
+        .replace("from django.urls import path", include)
         .replace("urlpatterns = [", f"urlpatterns = [\n    {url}")
     )
 

@@ -22,7 +22,7 @@ PUNCTUALITY_HEADERS = {
     "plane__manufacturer": "Manufacturer",
     "plane__year": "Year built",
     "weather__temperature": "Temperature (°F)",
-    "weather__wind_speed": "Wind (mph)",
+    "wind": "Wind (mph)",
 }
 
 
@@ -41,6 +41,7 @@ def punctuality() -> QuerySet[Flight]:
             partition_by=["origin", "date"],
             order_by=F("departure_delay").desc(nulls_last=True),
         ),
+        wind=Round(F("weather__wind_speed"), 1),
         airline_delay=Subquery(
             airline_that_day.values("airline").values(mean=Round(Avg("arrival_delay"), 1))
         ),

@@ -14,7 +14,7 @@ from django.db import connection
 from django.utils import timezone
 from tqdm import tqdm
 
-from django_infra.exporter.models import QueryExport
+from django_infra.exporter.models import ExportState, QueryExport
 
 POLL_SECONDS = 0.2
 LINE_SECONDS = 1.0
@@ -76,6 +76,7 @@ class _LinePrinter:
         percent = "?" if export.progress_percent is None else export.progress_percent
         line = f"{export.get_state_display()}: {export.row_count or 0:,} rows, {percent} %"
         now = time.monotonic()
-        if line != self._line and now - self._printed_at >= LINE_SECONDS:
+        is_due = now - self._printed_at >= LINE_SECONDS or export.state == ExportState.SUCCESS
+        if line != self._line and is_due:
             print(line, file=sys.stderr, flush=True)
             self._line, self._printed_at = line, now

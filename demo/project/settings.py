@@ -69,8 +69,7 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Exports land here. No URL serves this folder: files leave through the exporter's API alone,
-# which asks first whose they are.
+# Exports land here. No URL serves this folder.
 MEDIA_ROOT = DATA_DIR / "media"
 STATIC_URL = "static/"
 

@@ -77,7 +77,7 @@ def test_the_list_shows_the_facts(page, staff):
     response = page(LIST)
     assert response.status_code == 200
     text = response.content.decode()
-    for fact in (export.id, "Success", "100", "12345", "2.0\xa0KB", "staff", "0:01:01"):
+    for fact in (export.id, "Success", "100", "12345", "2.0\xa0KB", "staff"):
         assert fact in text
 
 
@@ -165,7 +165,8 @@ def test_the_detail_page_shows_the_facts(page, staff):
     text = response.content.decode()
     for fact in (export.id, "Success", "12345", "2.0\xa0KB", "testapp.Author", "staff", "0:01:01"):
         assert fact in text
-    assert f'<a href="{export.file.url}">reports/users.csv</a>' in text
+    assert "reports/users.csv" in text
+    assert f'href="{export.file.url}"' not in text
 
 
 @pytest.mark.parametrize("state", ExportState)

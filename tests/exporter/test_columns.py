@@ -246,7 +246,7 @@ def test_an_unknown_name_is_refused_with_what_there_is(books, name, django_asser
         select(qs, ["title", name, "pages"])
     assert f"Cannot export {name!r} from testapp.Book: " in str(caught.value)
     assert (
-        "Available here: pk, id, title, author, pages, price, published_at, data, size, and"
+        "testapp.Book has: pk, id, title, author, pages, price, published_at, data, size, and"
         in str(caught.value)
     )
     assert isinstance(caught.value, ValueError)

@@ -13,7 +13,7 @@ from django.core.files.storage import InMemoryStorage, storages
 from django.db.models import Value
 from django.db.models.functions import Repeat
 
-from django_infra.exporter.exceptions import FileAlreadyExists
+from django_infra.exporter.exceptions import FileAlreadyExists, InvalidSetting
 from django_infra.exporter.export import export_queryset
 from django_infra.exporter.models import ExportState, QueryExport
 from exporter.faults import races
@@ -300,12 +300,21 @@ def test_file_that_cannot_be_deleted_is_logged(authors, use_storage, temp_dir, c
     assert find_files(temp_dir) == []
 
 
-def test_folder_of_unfinished_files_that_is_gone_fails_the_export(authors, settings, media_root):
-    settings.EXPORTER_TEMP_DIR = "/nonexistent"
-    with pytest.raises(FileNotFoundError):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("EXPORTER_TEMP_DIR", "/nonexistent"),
+        ("EXPORTER_CHUNK_SIZE", "many"),
+        ("EXPORTER_PATH_PREFIX", "/absolute/"),
+        ("EXPORTER_STORAGE", "nowhere"),
+        ("EXPORTER_ESCAPE_FORMULAS", "yes"),
+    ],
+)
+def test_setting_that_cannot_be_used_is_told_before_the_row(authors, settings, name, value):
+    setattr(settings, name, value)
+    with pytest.raises(InvalidSetting, match=f"{name} (is )?{value!r}"):
         export_authors()
-    assert "FileNotFoundError" in get_failure()
-    assert find_files(media_root) == []
+    assert not QueryExport.objects.exists()
 
 
 def test_file_in_the_place_of_a_folder_fails_the_export(authors, media_root, remains):

@@ -214,9 +214,12 @@ def test_an_import_error_is_chained(settings):
 def test_bad_options_are_the_callers_fault(options):
     with pytest.raises(InvalidFormatOptions) as caught:
         get_writer("csv", options)
-    assert str(caught.value).startswith(
-        f"options {options!r} do not suit the format 'csv' (CSVWriter): "
-    )
+    message = str(caught.value)
+    if isinstance(options, dict):
+        assert message.startswith(f"options {options!r} do not suit the format 'csv' (CSVWriter): ")
+        assert message.endswith(" Allowed: 'escape_formulas'.")
+    else:
+        assert message == f"options must be a dict, not {options!r}."
     assert isinstance(caught.value, ValueError)
     assert isinstance(caught.value, InvalidExport)
 

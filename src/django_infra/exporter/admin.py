@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.db.models import Model
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
-from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from django_infra.exporter.models import QueryExport
@@ -25,16 +22,18 @@ class QueryExportAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
         "size",
         "created_by",
         "start_time",
-        "job_time",
     )
     list_filter = ("state", "format", "model_label", "created_at")
     list_select_related = ("created_by",)
     show_full_result_count = False
     fieldsets = (
         (None, {"fields": ("id", "state", "progress_percent", "error_log")}),
-        (_("File"), {"fields": ("stored_file", "size", "row_count", "format", "file_path")}),
-        (_("Origin"), {"fields": ("model_label", "created_by")}),
-        (_("Times"), {"fields": ("created_at", "start_time", "finished_at", "job_time")}),
+        (_("File"), {"fields": ("stored_file", "size", "row_count", "format", "storage_alias")}),
+        (_("Request"), {"fields": ("model_label", "file_path", "created_by")}),
+        (
+            _("Times"),
+            {"fields": ("created_at", "start_time", "heartbeat_at", "finished_at", "job_time")},
+        ),
     )
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
@@ -50,16 +49,12 @@ class QueryExportAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
         return False
 
     @admin.display(description=_("size"), ordering="file_size")
-    def size(self, export: QueryExport) -> str | None:
-        return None if export.file_size is None else filesizeformat(export.file_size)
+    def size(self, export: QueryExport) -> str:
+        if export.file_size is None:
+            return self.get_empty_value_display()
+        return filesizeformat(export.file_size)
 
     @admin.display(description=_("file"))
-    def stored_file(self, export: QueryExport) -> Any:
-        """Link to the file, where its storage serves it."""
-        if not export.file:
-            return None
-        try:
-            url = export.file.url
-        except Exception:  # Not served, not configured any more, or out of reach.
-            return export.file.name
-        return format_html('<a href="{}">{}</a>', url, export.file.name)
+    def stored_file(self, export: QueryExport) -> str:
+        """Name the file; a link would lead nowhere where no URL serves the storage."""
+        return export.file.name or self.get_empty_value_display()

@@ -17,12 +17,11 @@ from django.views.static import serve
 
 from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import (
-    InvalidFilePath,
     InvalidFormatSetting,
     InvalidSetting,
 )
 from django_infra.exporter.formats import check_format_name, get_formats, get_writer
-from django_infra.exporter.paths import MAX_ID_LENGTH, clean_path
+from django_infra.exporter.paths import MAX_ID_LENGTH, find_fault
 
 
 def check_settings(
@@ -39,6 +38,19 @@ def check_settings(
         *_check_lease(),
         *_check_old_storage_setting(),
     ]
+
+
+def require_settings() -> None:
+    """Raise InvalidSetting for what the checks call an error; workers do not run checks."""
+    for check in (
+        _check_storage,
+        _check_chunk_size,
+        _check_path_prefix,
+        _check_temp_dir,
+        _check_escape_formulas,
+    ):
+        for message in check():
+            raise InvalidSetting(message.msg)
 
 
 def check_media_urls(
@@ -73,7 +85,8 @@ def _find_served_folders(
             yield from _find_served_folders(pattern.url_patterns, inherited)
         elif pattern.callback is serve:
             arguments = {**(defaults or {}), **pattern.default_args}
-            if root := arguments.get("document_root"):
+            # An empty root is the current folder, as an empty MEDIA_ROOT is.
+            if (root := arguments.get("document_root")) is not None:
                 yield pattern, os.fspath(root)
 
 
@@ -119,14 +132,17 @@ def _check_chunk_size() -> Iterator[CheckMessage]:
 
 def _check_path_prefix() -> Iterator[CheckMessage]:
     prefix: Any = conf.path_prefix
-    try:
-        if not isinstance(prefix, str):
-            raise InvalidFilePath(f"Invalid EXPORTER_PATH_PREFIX {prefix!r}: it is no str.")
-        # As long as the id of an export can be.
-        clean_path(f"{prefix}{'x' * MAX_ID_LENGTH}.csv", source="EXPORTER_PATH_PREFIX")
-    except InvalidFilePath as error:
+    # What follows it is as long as the id of an export can be.
+    fault = (
+        find_fault(f"{prefix}{'x' * MAX_ID_LENGTH}.csv")
+        if isinstance(prefix, str)
+        else "it is not a str"
+    )
+    if fault:
         yield Error(
-            str(error), hint='Use a folder within the storage: "exports/".', id="exporter.E004"
+            f"Invalid EXPORTER_PATH_PREFIX {prefix!r}: {fault}.",
+            hint='Use a folder within the storage, with a slash at its end: "exports/".',
+            id="exporter.E004",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from django_infra.exporter.exceptions import (
 
 Value: TypeAlias = str | Combinable
 Values: TypeAlias = Iterable[str] | Mapping[str, Value]
+
+# What values_list() and annotate() raise for what they are given.
+REFUSALS = (FieldError, NotSupportedError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -62,15 +66,15 @@ def select(qs: QuerySet[Any, Any], values: Values) -> Selection:
     """
     if not isinstance(qs, QuerySet):
         raise InvalidQuerySet(
-            f"Cannot export {qs!r}: qs must be a QuerySet, such as Author.objects.all(). "
-            "Raw querysets, lists and generators cannot be exported."
+            f"Cannot export an object of type {type(qs).__qualname__!r}: qs must be a QuerySet, "
+            "such as Author.objects.all(). Raw querysets, lists and generators cannot be exported."
         )
     columns = _read_columns(values)
     if (names := _get_fixed_names(qs)) is not None:
         return _select_fixed(qs, columns, names)
     try:
         queryset = _select_values(qs, columns)
-    except (FieldError, NotSupportedError, TypeError, ValueError) as error:
+    except REFUSALS as error:
         raise _explain(qs, columns, error) from error
     _check_compiles(queryset)
     return Selection(queryset.using(qs.db), columns, range(len(columns)))
@@ -79,7 +83,7 @@ def select(qs: QuerySet[Any, Any], values: Values) -> Selection:
 def _read_columns(values: Values) -> Sequence[Column]:
     if values is None or isinstance(values, str | bytes | set | frozenset):
         raise InvalidValues(
-            f"values must be an ordered collection of field names, not {values!r}. "
+            f"values must be an ordered collection of field names, not {reprlib.repr(values)}. "
             "There is no way to ask for all columns: name those that may leave the database."
         )
     if isinstance(values, Mapping):
@@ -87,7 +91,9 @@ def _read_columns(values: Values) -> Sequence[Column]:
     elif isinstance(values, Iterable):
         columns = [_read_name(name) for name in values]
     else:
-        raise InvalidValues(f"values must be a list of field names or a mapping, not {values!r}.")
+        raise InvalidValues(
+            f"values must be a list of field names or a mapping, not {reprlib.repr(values)}."
+        )
     if not columns:
         raise InvalidValues("values is empty; name at least one field, such as values=['id'].")
     for column in columns:
@@ -175,14 +181,10 @@ def _explain(qs: QuerySet[Any, Any], columns: Sequence[Column], error: Exception
     for column in columns:
         try:
             _select_values(qs, [column])
-        except (FieldError, NotSupportedError, TypeError, ValueError) as column_error:
+        except REFUSALS as column_error:
             if not isinstance(column.value, str):
                 return InvalidValues(f"Cannot export {column.header!r}: {column_error}")
-            return UnknownField(
-                f"Cannot export {column.value!r} from {qs.model._meta.label}: {column_error} "
-                f"Available here: {', '.join(_get_available_names(qs))}, "
-                "and paths through relations."
-            )
+            return _explain_name(qs, column, column_error)
     return InvalidValues(f"Cannot export values from {qs.model._meta.label}: {error}")
 
 
@@ -197,6 +199,18 @@ def _check_compiles(queryset: QuerySet[Any, Any]) -> None:
     except (EmptyResultSet, FullResultSet, Error):
         # No rows is no mistake, and what the database objects to belongs to the run.
         return
+
+
+def _explain_name(qs: QuerySet[Any, Any], column: Column, error: Exception) -> UnknownField:
+    available = _get_available_names(qs)
+    hint = ""
+    if column.header != column.value and column.header in available:
+        item = f"{column.header!r}: {column.value!r}"
+        hint = f" A mapping goes from a name to its header: {{{item}}}."
+    return UnknownField(
+        f"Cannot export {column.value!r} from {qs.model._meta.label}: {str(error).rstrip('.')}. "
+        f"{qs.model._meta.label} has: {', '.join(available)}, and paths through relations.{hint}"
+    )
 
 
 def _get_available_names(qs: QuerySet[Any, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from django.core.files.storage import storages
 from django.db.models import QuerySet
 
 from django_infra.exporter import pipeline
+from django_infra.exporter.checks import require_settings
 from django_infra.exporter.columns import Values, select
 from django_infra.exporter.conf import conf
 from django_infra.exporter.delivery import make_exists_error
@@ -34,11 +35,12 @@ def export_queryset(
     ``values`` holds names, or maps a name to its header or a header to an expression. The file
     goes to the storage of EXPORTER_STORAGE under ``file_path``, whose extension chooses the
     format unless ``format`` does; by default under ``exports/{id}.csv``. ``options`` are the
-    format's: ``escape_formulas=False`` leaves text as it is that a spreadsheet would run.
+    format's: ``escape_formulas=False`` leaves text that a spreadsheet would run as it is.
 
     Raises InvalidExport, a ValueError, before anything is created, for what cannot be exported.
     Any later error leaves a row in state ``fail``, no file, and reaches the caller as it is.
     """
+    require_settings()
     selection = select(qs, values)
     path = None if file_path is None else clean_path(file_path)
     format = choose_format(path, format)

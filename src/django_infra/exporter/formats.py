@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import posixpath
 import re
+import reprlib
 from typing import Any
 
 from django.utils.module_loading import import_string
@@ -82,12 +84,15 @@ def get_writer(format: str, options: dict[str, Any] | None = None) -> Writer:
         ) from error
     if options is None:
         return writer
+    if not isinstance(options, dict):
+        raise InvalidFormatOptions(f"options must be a dict, not {reprlib.repr(options)}.")
     try:
         return writer_class(**{**defaults, **options})
     except (TypeError, ValueError) as error:
+        allowed = ", ".join(map(repr, inspect.signature(writer_class).parameters)) or "none"
         raise InvalidFormatOptions(
-            f"options {options!r} do not suit the format {format!r} "
-            f"({writer_class.__qualname__}): {error}"
+            f"options {reprlib.repr(options)} do not suit the format {format!r} "
+            f"({writer_class.__qualname__}): {str(error).rstrip('.')}. Allowed: {allowed}."
         ) from error
 
 

@@ -34,7 +34,7 @@ def clean_path(path: str | os.PathLike[str], *, source: str = "file_path") -> st
         path = os.fspath(path)
     if not isinstance(path, str):
         raise InvalidFilePath(f"{source} must be a str or a path, not {path!r}.")
-    if reason := _find_fault(path):
+    if reason := find_fault(path):
         raise InvalidFilePath(
             f"Invalid {source} {_shorten(path)}: {reason}. Give a path relative to the storage's "
             "root, such as 'reports/2026/users.csv'."
@@ -47,7 +47,8 @@ def make_path_key(storage_alias: str, path: str) -> str:
     return hashlib.sha256(f"{storage_alias}\0{path}".encode()).hexdigest()
 
 
-def _find_fault(path: str) -> str | None:
+def find_fault(path: str) -> str | None:
+    """Return what is wrong with the path, if anything is."""
     if not path:
         return "it is empty"
     if path.startswith("/"):

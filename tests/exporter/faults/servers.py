@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import socket
 import subprocess
 import tempfile
 import threading
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 PROGRAMS = Path("/usr/lib/postgresql")
@@ -96,22 +97,27 @@ class DeafProxy:
         with suppress(OSError):
             while True:
                 client, _ = self.listener.accept()
-                server = socket.create_connection(self.target)
-                for pair in ((client, server), (server, client)):
-                    self.threads.append(threading.Thread(target=self.pass_on, args=pair))
-                    self.threads[-1].start()
+                self.threads.append(threading.Thread(target=self.serve, args=[client]))
+                self.threads[-1].start()
+
+    def serve(self, client):
+        with suppress(OSError), client, socket.create_connection(self.target) as server:
+            while True:
+                readable, _, _ = select.select([client, server], [], [])
+                if server in readable:
+                    if not self.pass_on(server, client):
+                        return
+                elif self.word in (data := self.pass_on(client, server)) and not self.is_cut:
+                    self.is_cut = True
+                    server.recv(65536)  # it has been done
+                    return
+                elif not data:
+                    return
 
     def pass_on(self, source, sink):
-        with suppress(OSError), closing(source):
-            while data := source.recv(65536):
-                sink.sendall(data)
-                if self.word in data and not self.is_cut:
-                    self.is_cut = True
-                    sink.recv(65536)  # it has been done
-                    source.shutdown(socket.SHUT_RDWR)
-                    sink.shutdown(socket.SHUT_RDWR)
-        with suppress(OSError):
-            sink.shutdown(socket.SHUT_RDWR)
+        data = source.recv(65536)
+        sink.sendall(data)
+        return data
 
 
 def find_program(name):

@@ -130,4 +130,7 @@ class Delivery:
 
 
 def make_exists_error(name: str) -> FileAlreadyExists:
-    return FileAlreadyExists(f"File already exists: {name!r}.")
+    return FileAlreadyExists(
+        f"File already exists: {name!r} is in the storage, and is not overwritten. "
+        "Delete it first, or choose another file_path."
+    )

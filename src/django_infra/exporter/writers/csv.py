@@ -43,13 +43,20 @@ class CSVWriter(Writer):
         file.writelines(self._encode([headers]))
         yield write_rows
 
+    @property
+    def _can_split_cells(self) -> bool:
+        """Tell whether ``_quote()`` knows the rules of the dialect."""
+        dialect = self.dialect
+        is_minimal = dialect.quoting == csv.QUOTE_MINIMAL and dialect.doublequote
+        return bool(is_minimal and dialect.quotechar and dialect.escapechar is None)
+
     def _encode(self, rows: Rows) -> Iterator[bytes]:
         columns = [
             format_column(column, escape_formulas=self.escape_formulas)
             for column in zip(*rows, strict=True)
         ]
         lines = zip(*columns, strict=True)
-        if any(map(_has_large_cell, columns)):
+        if self._can_split_cells and any(map(_has_large_cell, columns)):
             for line in lines:
                 yield from self._encode_large(line)
         else:
