@@ -46,8 +46,10 @@ from testapp.models import (
     Book,
     Comic,
     LivingAuthor,
+    Lookup,
     Note,
     Publisher,
+    Shout,
     Translation,
 )
 
@@ -412,3 +414,31 @@ def test_formulas_are_escaped_unless_told_otherwise(library):
 
     assert read(escaped) == b"'+header,number\r\n'=cmd(),-5\r\n"
     assert read(plain) == b"+header,number\r\n=cmd(),-5\r\n"
+
+
+def test_field_that_sends_a_query_while_rows_are_read(db):
+    Lookup.objects.bulk_create([Lookup(text=str(number)) for number in range(3000)])
+    qs = Lookup.objects.order_by("id")
+
+    export = export_queryset(qs, ["text", "id"])
+
+    assert read(export) == write_expected(["text", "id"], qs.values_list("text", "id"))
+    assert export.row_count == 3000
+
+
+def test_rows_of_a_queryset_s_own_making(db):
+    Shout.objects.bulk_create([Shout(text=f"shout {number}") for number in range(30)])
+    qs = Shout.objects.order_by("id")
+
+    export = export_queryset(qs, ["text"])
+
+    assert read(export).startswith(b"text\r\nSHOUT 0\r\nSHOUT 1\r\n")
+    assert export.row_count == 30
+
+
+def test_expression_leaves_annotations_of_any_name_alone(library):
+    qs = books.annotate(exporter_column_0=Value("mine"))[:1]
+
+    export = export_queryset(qs, {"x": Value(2) * 2, "exporter_column_0": "y"})
+
+    assert read(export) == b"x,y\r\n4,mine\r\n"

@@ -20,3 +20,12 @@ class GrudgingField(models.IntegerField):
         if value == 13:
             raise ValueError("This number brings bad luck.")
         return value
+
+
+class QueryingField(models.CharField):
+    """Text that is looked up by a query on the connection that reads it."""
+
+    def from_db_value(self, value, expression, connection):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT %s", [value])
+            return cursor.fetchone()[0]

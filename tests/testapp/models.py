@@ -5,9 +5,10 @@ import uuid
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, models
+from django.db.models.query import ValuesListIterable
 
 from django_infra.db.models import UpdatableModel
-from testapp.fields import GrudgingField, ReversedField
+from testapp.fields import GrudgingField, QueryingField, ReversedField
 
 
 class Publisher(models.Model):
@@ -99,6 +100,37 @@ class Grudge(models.Model):
 
     def __str__(self):
         return str(self.number)
+
+
+class Lookup(models.Model):
+    text = QueryingField(max_length=50)
+
+    def __str__(self):
+        return self.text
+
+
+class ShoutingIterable(ValuesListIterable):
+    def __iter__(self):
+        for row in super().__iter__():
+            yield tuple(cell.upper() if isinstance(cell, str) else cell for cell in row)
+
+
+class ShoutingQuerySet(models.QuerySet):
+    """Rows of its own making, and a column more than asked for, as translating packages have."""
+
+    def values_list(self, *fields, **kwargs):
+        clone = super().values_list(*fields, "id", **kwargs)
+        clone._iterable_class = ShoutingIterable
+        return clone
+
+
+class Shout(models.Model):
+    text = models.CharField(max_length=50)
+
+    objects = ShoutingQuerySet.as_manager()
+
+    def __str__(self):
+        return self.text
 
 
 class Profile(UpdatableModel):

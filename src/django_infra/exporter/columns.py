@@ -166,12 +166,16 @@ def _select_fixed(
 
 def _select_values(qs: QuerySet[Any, Any], columns: Sequence[Column]) -> QuerySet[Any, Any]:
     names, expressions = [], {}
+    taken = {column.value for column in columns} | _get_taken_names(qs)
     for position, column in enumerate(columns):
         if isinstance(column.value, str):
             names.append(column.value)
         else:
             # The names that values_list() gives to expressions may hide annotations.
-            names.append(alias := f"exporter_column_{position}")
+            alias = f"exporter_column_{position}"
+            while alias in taken:
+                alias += "x"
+            names.append(alias)
             expressions[alias] = column.value
     return (qs.annotate(**expressions) if expressions else qs).values_list(*names)
 
@@ -186,6 +190,12 @@ def _explain(qs: QuerySet[Any, Any], columns: Sequence[Column], error: Exception
                 return InvalidValues(f"Cannot export {column.header!r}: {column_error}")
             return _explain_name(qs, column, column_error)
     return InvalidValues(f"Cannot export values from {qs.model._meta.label}: {error}")
+
+
+def _get_taken_names(qs: QuerySet[Any, Any]) -> set[Any]:
+    fields = qs.model._meta.get_fields(include_hidden=True)
+    names = {name for field in fields for name in (field.name, getattr(field, "attname", None))}
+    return names | set(qs.query.annotations) | set(qs.query.extra)
 
 
 def _check_compiles(queryset: QuerySet[Any, Any]) -> None:

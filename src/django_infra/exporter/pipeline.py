@@ -57,19 +57,22 @@ def _get_delivery(export: QueryExport) -> Delivery:
         export.storage,
         export.file_path,
         temp_name=export.id,
-        may_stay=partial(_may_be_success, export),
+        may_stay=partial(_is_success, export),
     )
 
 
-def _may_be_success(export: QueryExport) -> bool:
-    """Tell whether the row says so; after an interrupt, or a lost connection, only it knows.
+def _is_success(export: QueryExport) -> bool | None:
+    """Tell whether the row says so, or None if it cannot be asked.
 
-    Where it cannot answer, a file too many does less harm than one too few.
+    After an interrupt, or a connection lost at its commit, only the row knows.
     """
-    try:
-        return export.state == ExportState.SUCCESS or export.is_recorded_as(ExportState.SUCCESS)
-    except Error:
+    if export.state == ExportState.SUCCESS:
         return True
+    try:
+        return _try(export, partial(export.is_recorded_as, ExportState.SUCCESS))
+    except Error:
+        # With a caller's transaction goes the row.
+        return False if is_in_transaction(export.database) else None
 
 
 def _record_failure(export: QueryExport, error: BaseException, *, started: float) -> None:
@@ -90,17 +93,17 @@ def _record(export: QueryExport, state: ExportState, transition: Callable[[], bo
     export.refresh_from_db()
 
 
-def _try(export: QueryExport, transition: Callable[[], bool]) -> bool:
-    """Write a transition, on a fresh connection and again if the database is away for a while."""
+def _try(export: QueryExport, query: Callable[[], bool]) -> bool:
+    """Ask or tell the row, on a fresh connection and again if the database is away for a while."""
     for delay in RETRY_DELAYS:
         try:
-            return transition()
+            return query()
         except (InterfaceError, OperationalError):
             if is_in_transaction(export.database):
                 raise
             connections[export.database].close()
             time.sleep(delay)
-    return transition()
+    return query()
 
 
 def _get_elapsed(started: float) -> timedelta:

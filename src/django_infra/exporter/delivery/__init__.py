@@ -14,7 +14,11 @@ __all__ = ["Delivery", "get_delivery", "make_exists_error"]
 
 
 def get_delivery(
-    storage: Storage, name: str, *, temp_name: str, may_stay: Callable[[], bool] = lambda: False
+    storage: Storage,
+    name: str,
+    *,
+    temp_name: str,
+    may_stay: Callable[[], bool | None] = lambda: False,
 ) -> Delivery:
     """Return the way to deliver into the storage.
 

@@ -23,7 +23,8 @@ TEMP_SUFFIX = ".part"
 class Delivery:
     """Collect an export in a temporary file and save it in the storage under exactly its name.
 
-    Leaving the block removes the temporary file, and the saved one unless ``may_stay()``.
+    Leaving the block removes the temporary file, and the saved one unless ``may_stay()``. If that
+    is None, which is that nobody knows, both stay for the recovery to judge.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class Delivery:
         name: str,
         *,
         temp_name: str,
-        may_stay: Callable[[], bool] = lambda: False,
+        may_stay: Callable[[], bool | None] = lambda: False,
     ) -> None:
         self.storage = storage
         self.name = name
@@ -57,14 +58,19 @@ class Delivery:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        fate: bool | None = False
         try:
-            if self.has_delivered() and not self.may_stay():
-                self.withdraw(self.name)
+            if self.has_delivered():
+                fate = self.may_stay()
+                if fate is False:
+                    self.withdraw(self.name)
         finally:
             # On a full disk, closing writes again and fails again.
             with suppress(OSError):
                 self.file.close()
-            self.remove_temp_files()
+            # By its second name the recovery will know that the saved file is ours.
+            if fate is not None:
+                self.remove_temp_files()
 
     def deliver(self) -> int:
         """Save the file and return its size in bytes.

@@ -2,18 +2,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import ColPairs
+from django.db.models.query import ValuesListIterable
 from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
 
 from django_infra.db.transaction import is_in_transaction, keep_transaction
 from django_infra.exporter.columns import Selection
-from django_infra.exporter.exceptions import add_location
+from django_infra.exporter.exceptions import ExporterError, add_location
 
 Row = tuple[Any, ...]
 
@@ -41,6 +43,9 @@ class Source:
         """Run the query and give its rows, with the values that ``values_list()`` gives."""
         query = self.selection.copy_query()
         with self._transaction(query):
+            if self.selection.queryset._iterable_class is not ValuesListIterable:
+                yield self._read_own_rows(query)
+                return
             compiler = query.get_compiler(self.connection.alias)
             try:
                 statement = compiler.as_sql()
@@ -105,6 +110,17 @@ class Source:
         if is_open and not is_in_transaction(connection.alias) and not connection.is_usable():
             connection.close()
 
+    def _read_own_rows(self, query: Query) -> Iterator[Sequence[Row]]:
+        """Read what a queryset's own ``values_list()`` makes of the rows, through Django."""
+        # Setting the query of a queryset resets this.
+        iterable_class: Any = self.selection.queryset._iterable_class
+        queryset = self.selection.queryset.all()
+        queryset.query = query
+        rows = iter(iterable_class(queryset, chunked_fetch=True, chunk_size=self.chunk_size))
+        positions = self.selection.positions
+        while chunk := list(islice(rows, self.fetch_size)):
+            yield [tuple(row[position] for position in positions) for row in chunk]
+
     def _read(self, cursor: Any, reader: RowReader) -> Iterator[Sequence[Row]]:
         while rows := cursor.fetchmany(self.fetch_size):
             yield reader.read(rows)
@@ -123,11 +139,17 @@ class RowReader:
         self.headers = [column.header for column in selection.columns]
         spans = list(_get_spans(expressions))
         self.spans = [spans[position] for position in selection.positions]
+        self.width = sum(len(span) if isinstance(span, range) else 1 for span in spans)
         self.row_count = 0
 
     def read(self, rows: Sequence[Row]) -> Sequence[Row]:
         """Return the columns of the selection, leaving out those that only serve the ordering."""
         raw = list(zip(*rows, strict=True))
+        if len(raw) < self.width:
+            raise ExporterError(
+                f"The query returned rows of {len(raw)} columns where {self.width} were selected, "
+                "so that none of them can be trusted."
+            )
         columns: list[Sequence[Any]] = []
         for header, span in zip(self.headers, self.spans, strict=True):
             if isinstance(span, int):
@@ -137,6 +159,13 @@ class RowReader:
                 columns.append(list(zip(*parts, strict=True)))
         self.row_count += len(rows)
         return list(zip(*columns, strict=True))
+
+    def get_header(self, position: int) -> str:
+        """Return the header of the column that holds the position of a cursor's row."""
+        for header, span in zip(self.headers, self.spans, strict=True):
+            if span == position or (isinstance(span, range) and position in span):
+                return header
+        return ""
 
     def _convert(self, values: Sequence[Any], position: int, header: str) -> Sequence[Any]:
         if position not in self.converters:

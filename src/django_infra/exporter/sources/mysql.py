@@ -1,30 +1,37 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from itertools import islice
 from typing import Any
 
 from django.db import Error
 from django.db.backends.mysql.base import CursorWrapper
 
-from django_infra.exporter.sources.base import Source
+from django_infra.exporter.sources.base import Row, RowReader, Source
 
 
 class MySQLSource(Source):
     """Read through an unbuffered cursor, where Django's holds the whole result in memory."""
 
-    # The server's name for the connection; a class attribute until there is one.
+    # The server's name for the connection, by which another one can stop it.
     _thread_id: int | None = None
+    # The cursor whose rows are still to be read, and those that had to be read at once.
+    _stream: Any = None
+    _rest: Iterator[Row] | None = None
 
     @contextmanager
     def cursor(self) -> Iterator[Any]:
         with super().cursor() as cursor:
             try:
-                yield cursor
+                with self.connection.execute_wrapper(self._make_way):
+                    yield cursor
             except BaseException:
                 # Closing reads what is left of the result, so let there be nothing left.
                 self.interrupt()
                 raise
+            finally:
+                self._stream = None
 
     def open_cursor(self) -> Any:
         connection: Any = self.connection
@@ -50,6 +57,23 @@ class MySQLSource(Source):
             cursor.execute("KILL QUERY %s", [self._thread_id])
 
     def _note_thread_id(self) -> None:
-        """Ask the server's name for the connection, which mysqlclient tells its own thread only."""
+        """Ask for the id here, since mysqlclient tells it to the connection's own thread only."""
         self.connection.ensure_connection()
         self._thread_id = self.connection.connection.thread_id()
+
+    def _read(self, cursor: Any, reader: RowReader) -> Iterator[Sequence[Row]]:
+        self._stream = cursor
+        while rows := self._fetch(cursor):
+            yield reader.read(rows)
+
+    def _fetch(self, cursor: Any) -> Sequence[Row]:
+        if self._rest is not None:
+            return tuple(islice(self._rest, self.fetch_size))
+        rows: Sequence[Row] = cursor.fetchmany(self.fetch_size)
+        return rows
+
+    def _make_way(self, execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
+        """Read the rest of the rows before a converter's own query, which would lose them."""
+        if self._stream is not None and self._rest is None:
+            self._rest = iter(self._stream.fetchall())
+        return execute(sql, params, many, context)
