@@ -5,6 +5,21 @@ from django.conf import settings
 from django.db import connection
 
 
+# These are about text and settings: one database is enough.
+collect_ignore = (
+    []
+    if connection.vendor == "sqlite"
+    else [
+        "exporter/test_checks.py",
+        "exporter/test_conf.py",
+        "exporter/test_formats.py",
+        "exporter/test_paths.py",
+        "exporter/writers",
+        "test_docs.py",
+    ]
+)
+
+
 def pytest_report_header(config):
     """Say which server the run is on; its version follows with the first connection."""
     return f"database: {connection.vendor}, {settings.DATABASES['default']['NAME']}"
