@@ -4,7 +4,6 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-
 # These are about text and settings: one database is enough.
 collect_ignore = (
     []
