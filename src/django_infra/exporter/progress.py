@@ -80,23 +80,23 @@ class InlineProgress(Progress):
     """
 
     def __enter__(self) -> Self:
-        self.told_at = time.monotonic()
+        self._told_at = time.monotonic()
         # A connection that reads from another database may be too busy for a second query.
-        self.may_count = self.selection.queryset.db == self.export.database
+        self._may_count = self.selection.queryset.db == self.export.database
         return self
 
     def advance(self, rows: int) -> None:
         super().advance(rows)
-        if time.monotonic() - self.told_at < INTERVAL:
+        if time.monotonic() - self._told_at < INTERVAL:
             return
         try:
-            if self.may_count:
-                self.may_count = False
+            if self._may_count:
+                self._may_count = False
                 self.total = get_source(self.selection).count()
             self.tell()
         except DatabaseError:
             logger.debug("%s could not tell its progress.", self.export.id, exc_info=True)
-        self.told_at = time.monotonic()
+        self._told_at = time.monotonic()
         self.check()
 
 
@@ -104,7 +104,7 @@ class ThreadedProgress(Progress):
     """Tell the row from a thread with a connection of its own, and count in another.
 
     The connection that streams rows is busy, and before the first row it may sort for minutes.
-    The threads begin after a second; an export that is done by then opens no connection.
+    Neither does anything for a second; an export that is done by then opens no connection.
     """
 
     def __enter__(self) -> Self:
