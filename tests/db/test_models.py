@@ -14,6 +14,7 @@ from django.test.utils import isolate_apps
 
 from django_infra.db.models import InvalidUpdate, UpdatableModel
 from testapp.models import Author, Profile, SpecialProfile
+from testapp.routers import ReplicaRouter
 
 pytestmark = pytest.mark.django_db
 
@@ -536,16 +537,6 @@ def test_an_instance_of_another_database_stays_there(bypass_orm):
     twin.update(name="Grace", bypass_orm=bypass_orm)
     assert read(twin, "name", using="other") == "Grace"
     assert read(twin, "name") == "Ada"
-
-
-class ReplicaRouter:
-    """Read from the other database, write to the default one."""
-
-    def db_for_read(self, model, **hints):
-        return "other"
-
-    def db_for_write(self, model, **hints):
-        return "default"
 
 
 @pytest.mark.django_db(databases=["default", "other"])

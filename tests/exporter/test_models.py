@@ -29,6 +29,7 @@ from django_infra.exporter.models import ExportState, QueryExport
 from django_infra.exporter.paths import MAX_PATH_LENGTH, clean_path
 from django_infra.exporter.querysets import make_id
 from testapp.models import Author, Book
+from testapp.routers import ReplicaRouter
 
 pytestmark = pytest.mark.django_db
 
@@ -287,16 +288,6 @@ def test_an_export_may_live_in_another_database():
 
 def test_a_new_object_belongs_to_the_default_database():
     assert QueryExport().database == "default"
-
-
-class ReplicaRouter:
-    """Read from the other database, write to the default one."""
-
-    def db_for_read(self, model, **hints):
-        return "other"
-
-    def db_for_write(self, model, **hints):
-        return "default"
 
 
 @pytest.mark.django_db(databases=["default", "other"])

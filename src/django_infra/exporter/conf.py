@@ -29,7 +29,7 @@ class Settings:
 
     @property
     def path_prefix(self) -> str:
-        """Folder, within the storage, of exports that name no path."""
+        """What the paths of exports begin with that name none."""
         return getattr(settings, "EXPORTER_PATH_PREFIX", "exports/")
 
     @property

@@ -42,7 +42,7 @@ class PostgreSQLSource(Source):
     def _find_unknown_value(self, cursor: Any) -> tuple[int, int] | None:
         """Return row and position of a value that Python has no object for, such as 'infinity'.
 
-        psycopg2 knows no such thing: it maps these values to others.
+        Only psycopg 3 shows the values that came; psycopg2 maps most of them to others.
         """
         if not (result := getattr(cursor, "pgresult", None)):
             return None
