@@ -171,6 +171,7 @@ def test_a_scheduled_export_knows_what_it_is_to_write(django_user_model):
         "finished_at": None,
         "job_time": None,
         "delivery_started_at": None,
+        "data_path": "",
         "row_count": None,
         "progress_percent": None,
         "storage_alias": "default",

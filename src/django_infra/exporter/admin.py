@@ -28,11 +28,32 @@ class QueryExportAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
     show_full_result_count = False
     fieldsets = (
         (None, {"fields": ("id", "state", "progress_percent", "error_log")}),
-        (_("File"), {"fields": ("stored_file", "size", "row_count", "format", "storage_alias")}),
+        (
+            _("File"),
+            {
+                "fields": (
+                    "stored_file",
+                    "size",
+                    "row_count",
+                    "data_path",
+                    "format",
+                    "storage_alias",
+                )
+            },
+        ),
         (_("Request"), {"fields": ("model_label", "file_path", "created_by")}),
         (
-            _("Times"),
-            {"fields": ("created_at", "start_time", "heartbeat_at", "finished_at", "job_time")},
+            _("Run"),
+            {
+                "fields": (
+                    "created_at",
+                    "start_time",
+                    "heartbeat_at",
+                    "finished_at",
+                    "job_time",
+                    "data_path",
+                )
+            },
         ),
     )
 

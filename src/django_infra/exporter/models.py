@@ -15,9 +15,9 @@ from django_infra.exporter.exceptions import describe_error
 from django_infra.exporter.fields import ExportFileField
 from django_infra.exporter.paths import MAX_FORMAT_LENGTH, MAX_ID_LENGTH, MAX_PATH_LENGTH
 from django_infra.exporter.querysets import QueryExportQuerySet
-from django_infra.exporter.states import ExportState
+from django_infra.exporter.states import DataPath, ExportState
 
-__all__ = ["ExportState", "QueryExport"]
+__all__ = ["DataPath", "ExportState", "QueryExport"]
 
 
 class QueryExport(UpdatableModel):
@@ -50,6 +50,13 @@ class QueryExport(UpdatableModel):
         help_text=_("Last sign of the worker, on the database's clock."),
     )
     delivery_started_at = models.DateTimeField(_("delivery started at"), null=True, blank=True)
+    data_path = models.CharField(
+        _("data path"),
+        max_length=20,
+        choices=DataPath,
+        blank=True,
+        help_text=_("Who makes cells of the database's values."),
+    )
     row_count = models.PositiveBigIntegerField(_("row count"), null=True, blank=True)
     progress_percent = models.PositiveSmallIntegerField(
         _("progress percent"), null=True, blank=True
@@ -138,6 +145,7 @@ class QueryExport(UpdatableModel):
             ExportState.PROCESSING,
             row_count=row_count,
             progress_percent=progress_percent,
+            data_path=self.data_path,
             heartbeat_at=DatabaseTime(),
         )
 
@@ -146,6 +154,7 @@ class QueryExport(UpdatableModel):
         return self._move(
             ExportState.PROCESSING,
             delivery_started_at=timezone.now(),
+            data_path=self.data_path,
             heartbeat_at=DatabaseTime(),
         )
 
@@ -169,6 +178,7 @@ class QueryExport(UpdatableModel):
             ExportState.SCHEDULED,
             ExportState.PROCESSING,
             job_time=job_time,
+            data_path=self.data_path,
             **self._get_failure(error),
         )
 

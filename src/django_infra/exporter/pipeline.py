@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
@@ -13,11 +15,11 @@ from django.db import Error, InterfaceError, OperationalError, connections
 from django_infra.db.transaction import is_in_transaction
 from django_infra.exporter.columns import Selection
 from django_infra.exporter.delivery import Delivery, get_delivery
-from django_infra.exporter.exceptions import ExportInterrupted
+from django_infra.exporter.exceptions import ExportInterrupted, UnknownForm
 from django_infra.exporter.models import ExportState, QueryExport
 from django_infra.exporter.progress import Progress, get_progress
-from django_infra.exporter.sources import get_source
-from django_infra.exporter.writers.base import Writer
+from django_infra.exporter.sources import Reading, Source, get_source
+from django_infra.exporter.writers.base import TextWriter, Writer
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ def run(export: QueryExport, selection: Selection, writer: Writer) -> None:
         _record(export, ExportState.PROCESSING, export.start)
         with _get_delivery(export) as delivery:
             with get_progress(export, selection) as progress:
-                _write(selection, writer, delivery, progress)
+                _Transfer(export, selection, writer, delivery, progress).run()
                 _record(export, ExportState.PROCESSING, export.begin_delivery)
                 file_size = delivery.deliver()
             succeed = partial(export.succeed, row_count=progress.row_count, file_size=file_size)
@@ -41,15 +43,77 @@ def run(export: QueryExport, selection: Selection, writer: Writer) -> None:
         raise
 
 
-def _write(selection: Selection, writer: Writer, delivery: Delivery, progress: Progress) -> None:
-    headers = [column.header for column in selection.columns]
-    source = get_source(selection)
-    with source.open() as chunks, writer.open(delivery.file, headers) as write_rows:
-        for rows in chunks:
-            size_before = delivery.file.tell()
-            write_rows(rows)
-            source.pace(rows=len(rows), size=delivery.file.tell() - size_before)
-            progress.advance(len(rows))
+@dataclass
+class _Transfer:
+    """The rows of one export on their way into the temporary file."""
+
+    export: QueryExport
+    selection: Selection
+    writer: Writer
+    delivery: Delivery
+    progress: Progress
+
+    def run(self) -> None:
+        if not (isinstance(self.writer, TextWriter) and self.writer.takes_text):
+            self._write_values()
+            return
+        try:
+            self._write_text(self.writer)
+        except UnknownForm as error:
+            logger.debug("%s begins again without forms: %s", self.export.id, error)
+            self.delivery.restart()
+            self.progress.restart()
+            self._write_text(self.writer, may_use_forms=False)
+
+    def _write_values(self) -> None:
+        source, file = get_source(self.selection), self.delivery.file
+        with source.open() as reading, self.writer.open(file, self._headers) as write_rows:
+            self._note_path(reading)
+            for rows in reading:
+                with self._advance(source, len(rows)):
+                    write_rows(rows)
+
+    def _write_text(self, writer: TextWriter, *, may_use_forms: bool = True) -> None:
+        source, file = get_source(self.selection), self.delivery.file
+
+        def write_lines(lines: bytes, row_count: int) -> None:
+            with self._advance(source, row_count):
+                text_file.write_lines(lines, row_count)
+
+        with (
+            source.open(writer, may_use_forms=may_use_forms) as reading,
+            writer.open_text(file, self._headers) as text_file,
+        ):
+            self._note_path(reading)
+            if reading.copy is not None:
+                reading.copy(write_lines)
+            for columns in reading:
+                with self._advance(source, len(columns[0])):
+                    text_file.write_columns(columns)
+
+    @contextmanager
+    def _advance(self, source: Source, row_count: int) -> Iterator[None]:
+        """Count the rows that the block writes, and choose how many to fetch next."""
+        file = self.delivery.file
+        size_before = file.tell()
+        yield
+        source.pace(rows=row_count, size=file.tell() - size_before)
+        self.progress.advance(row_count)
+        # The first rows are in the file at once, and the rest comes in large pieces anyway.
+        file.flush()
+
+    @property
+    def _headers(self) -> list[str]:
+        return [column.header for column in self.selection.columns]
+
+    def _note_path(self, reading: Reading) -> None:
+        self.export.data_path = reading.path
+        logger.debug(
+            "%s reads through %s; columns whose cells are made in Python: %s.",
+            self.export.id,
+            reading.path.label,
+            ", ".join(map(repr, reading.unformed)) or "none",
+        )
 
 
 def _get_delivery(export: QueryExport) -> Delivery:

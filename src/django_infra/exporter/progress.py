@@ -53,6 +53,10 @@ class Progress:
         """Count rows that are in the file; raise ExportInterrupted if they are not wanted."""
         self.row_count += rows
 
+    def restart(self) -> None:
+        """Count from the first row again."""
+        self.row_count = 0
+
     def check(self) -> None:
         if self.is_interrupted:
             raise ExportInterrupted(

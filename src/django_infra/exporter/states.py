@@ -16,3 +16,16 @@ class ExportState(TextChoices):
 
     FAIL = "fail", _("Fail")
     """There is no file; ``error_log`` says why. This is final."""
+
+
+class DataPath(TextChoices):
+    """Who makes cells of the database's values."""
+
+    COPY = "copy", _("COPY")
+    """The database makes whole lines of the file."""
+
+    SQL = "sql", _("SQL")
+    """The database makes the cells of those columns for which there is a form in SQL."""
+
+    PYTHON = "python", _("Python")
+    """Django makes values, and the writer their cells."""

@@ -16,8 +16,8 @@ from testapp.models import Author, Book, Publisher, Translation
 
 
 def read_all(source):
-    with source.open() as chunks:
-        return [row for rows in chunks for row in rows]
+    with source.open() as reading:
+        return [row for rows in reading for row in rows]
 
 
 def test_generic_source_reads_from_any_database(library):
@@ -34,8 +34,8 @@ def test_rows_come_in_chunks_of_at_most_the_size(db):
     source = get_source(select(Publisher.objects.order_by("id"), ["name"]))
     source.chunk_size = source.fetch_size = 10
 
-    with source.open() as chunks:
-        assert [len(rows) for rows in chunks] == [10, 10, 5]
+    with source.open() as reading:
+        assert [len(rows) for rows in reading] == [10, 10, 5]
 
 
 def test_pace_rises_while_rows_are_small_and_falls_when_they_are_large(db):
@@ -69,8 +69,8 @@ def test_count_after_reading_a_union_ordered_by_another_column(library):
 
 def test_half_read_result_leaves_the_connection_usable(library):
     source = get_source(select(Book.objects.all(), ["id"]))
-    with suppress(RuntimeError), source.open() as chunks:
-        assert len(next(chunks)) == 1
+    with suppress(RuntimeError), source.open() as reading:
+        assert len(next(reading.chunks)) == 1
         raise RuntimeError
 
     assert Book.objects.count() == len(library) + 1

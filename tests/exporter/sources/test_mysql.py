@@ -28,7 +28,7 @@ def test_cursor_is_unbuffered(selection):
 
 def test_queries_are_logged_like_django_s_own(selection, django_assert_num_queries):
     source = get_source(selection)
-    with django_assert_num_queries(3) as queries, source.open() as chunks:
-        assert len(next(chunks)) == 1
+    with django_assert_num_queries(3) as queries, source.open() as reading:
+        assert len(next(reading.chunks)) == 1
 
     assert "SELECT `testapp_publisher`.`name`" in queries[1]["sql"]

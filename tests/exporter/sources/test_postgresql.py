@@ -25,8 +25,8 @@ def test_rows_come_from_a_cursor_without_hold(is_disabled, settings):
     source = get_source(select(Publisher.objects.all(), ["name"]))
     connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"] = is_disabled
     try:
-        with source.open() as chunks:
-            next(chunks)
+        with source.open() as reading:
+            next(reading.chunks)
             with connection.cursor() as cursor:
                 cursor.execute("SELECT is_holdable FROM pg_cursors")
                 assert cursor.fetchall() == [(False,)]

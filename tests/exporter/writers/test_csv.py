@@ -14,7 +14,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from django_infra.exporter.writers.cells import FORMULA_TRIGGERS, escape_formula
-from django_infra.exporter.writers.csv import LARGE_CELL, CSVWriter
+from django_infra.exporter.writers.csv import CSVWriter
+from django_infra.exporter.writers.lines import LARGE_CELL
 
 CORPORA = Path(__file__).parents[4] / "shared/corpora"
 
@@ -394,7 +395,7 @@ def test_the_size_that_counts_as_large_does_not_matter(table, large, escape_form
     headers, rows = table
     expected = write(rows, headers=headers, escape_formulas=escape_formulas)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("django_infra.exporter.writers.csv.LARGE_CELL", large)
+        patch.setattr("django_infra.exporter.writers.lines.LARGE_CELL", large)
         assert write(rows, headers=headers, escape_formulas=escape_formulas) == expected
 
 

@@ -72,6 +72,11 @@ class Delivery:
             if fate is not None:
                 self.remove_temp_files()
 
+    def restart(self) -> None:
+        """Empty the temporary file."""
+        self.file.seek(0)
+        self.file.truncate()
+
     def deliver(self) -> int:
         """Save the file and return its size in bytes.
 

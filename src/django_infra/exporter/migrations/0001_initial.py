@@ -27,6 +27,7 @@ class Migration(migrations.Migration):
                 ('job_time', models.DurationField(blank=True, null=True, verbose_name='job time')),
                 ('heartbeat_at', models.DateTimeField(blank=True, help_text="Last sign of the worker, on the database's clock.", null=True, verbose_name='heartbeat at')),
                 ('delivery_started_at', models.DateTimeField(blank=True, null=True, verbose_name='delivery started at')),
+                ('data_path', models.CharField(blank=True, choices=[('copy', 'COPY'), ('sql', 'SQL'), ('python', 'Python')], help_text="Who makes cells of the database's values.", max_length=20, verbose_name='data path')),
                 ('row_count', models.PositiveBigIntegerField(blank=True, null=True, verbose_name='row count')),
                 ('progress_percent', models.PositiveSmallIntegerField(blank=True, null=True, verbose_name='progress percent')),
                 ('storage_alias', models.CharField(max_length=100, verbose_name='storage alias')),

@@ -1,25 +1,59 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.expressions import ColPairs
 from django.db.models.query import ValuesListIterable
 from django.db.models.sql import Query
-from django.db.models.sql.compiler import SQLCompiler
 
 from django_infra.db.transaction import is_in_transaction, keep_transaction
 from django_infra.exporter.columns import Selection
-from django_infra.exporter.exceptions import ExporterError, add_location
+from django_infra.exporter.sources.reader import Cells, Chunk, RowReader, format_column
+from django_infra.exporter.states import DataPath
 
-Row = tuple[Any, ...]
+# Takes lines, and the number of rows in them.
+WriteLines: TypeAlias = Callable[[bytes, int], None]
 
 CHUNK_BYTES = 2 << 20  # of the file: rows of large cells are fetched fewer at a time
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A statement, the way of its data, and the reader of its rows."""
+
+    sql: str
+    params: Sequence[Any]
+    reader: RowReader
+    path: DataPath = DataPath.PYTHON
+
+
+class Reading:
+    """A query that runs: its chunks, or ``copy``, which hands its lines to a function.
+
+    A chunk is a sequence of rows, or of columns of text where ``cells`` were asked for.
+    """
+
+    def __init__(
+        self,
+        path: DataPath,
+        chunks: Iterable[Chunk] = (),
+        *,
+        unformed: Sequence[str] = (),
+        copy: Callable[[WriteLines], None] | None = None,
+    ) -> None:
+        self.path = path
+        self.chunks = chunks
+        self.unformed = unformed
+        self.copy = copy
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return iter(self.chunks)
 
 
 class Source:
@@ -39,22 +73,43 @@ class Source:
         self.driver: Any = self.connection.Database  # type: ignore[attr-defined]
 
     @contextmanager
-    def open(self) -> Iterator[Iterator[Sequence[Row]]]:
-        """Run the query and give its rows, with the values that ``values_list()`` gives."""
+    def open(self, cells: Cells | None = None, *, may_use_forms: bool = True) -> Iterator[Reading]:
+        """Run the query and give its rows, with the values that ``values_list()`` gives.
+
+        With ``cells`` it gives columns of the texts that these make of the values. It may take
+        shorter ways to the same texts, which raise UnknownForm for a value beyond them.
+        """
         query = self.selection.copy_query()
         with self._transaction(query):
             if self.selection.queryset._iterable_class is not ValuesListIterable:
-                yield self._read_own_rows(query)
+                yield Reading(DataPath.PYTHON, self._read_own_rows(query, cells))
                 return
-            compiler = query.get_compiler(self.connection.alias)
             try:
-                statement = compiler.as_sql()
+                plan = self.plan(query, cells)
+                if cells is not None and may_use_forms:
+                    plan = self.add_forms(query, plan, cells)
             except EmptyResultSet:
-                yield iter(())
+                yield Reading(DataPath.PYTHON)
                 return
-            with self.cursor() as cursor:
-                cursor.execute(*statement)
-                yield self._read(cursor, RowReader(self.selection, compiler))
+            with self.run(plan) as reading:
+                yield reading
+
+    def plan(self, query: Query, cells: Cells | None) -> Plan:
+        """Return the plan that makes every value."""
+        compiler = query.get_compiler(self.connection.alias)
+        sql, params = compiler.as_sql()
+        return Plan(sql, params, RowReader(self.selection, compiler, cells))
+
+    def add_forms(self, query: Query, plan: Plan, cells: Cells) -> Plan:
+        """Return a plan for the same cells with shorter ways for what columns have them."""
+        return plan
+
+    @contextmanager
+    def run(self, plan: Plan) -> Iterator[Reading]:
+        with self.cursor() as cursor:
+            cursor.execute(plan.sql, plan.params)
+            chunks = self._read(cursor, plan.reader)
+            yield Reading(plan.path, chunks, unformed=plan.reader.unformed)
 
     def pace(self, *, rows: int, size: int) -> None:
         """Choose how many rows to fetch next, from the bytes that the last ones became."""
@@ -91,8 +146,7 @@ class Source:
     def _transaction(self, query: Query) -> Iterator[None]:
         """Keep an error from breaking the caller's transaction, or the next user's connection."""
         connection = self.connection
-        locks_rows = query.select_for_update and connection.features.has_select_for_update
-        if self.needs_transaction or locks_rows:
+        if self.needs_transaction or self.locks_rows(query):
             with transaction.atomic(using=connection.alias):
                 yield
             return
@@ -103,6 +157,9 @@ class Source:
             self._drop_lost_connection()
             raise
 
+    def locks_rows(self, query: Query) -> bool:
+        return query.select_for_update and self.connection.features.has_select_for_update
+
     def _drop_lost_connection(self) -> None:
         """Let the next query of this thread connect anew."""
         connection = self.connection
@@ -110,86 +167,26 @@ class Source:
         if is_open and not is_in_transaction(connection.alias) and not connection.is_usable():
             connection.close()
 
-    def _read_own_rows(self, query: Query) -> Iterator[Sequence[Row]]:
+    def _read_own_rows(self, query: Query, cells: Cells | None) -> Iterator[Chunk]:
         """Read what a queryset's own ``values_list()`` makes of the rows, through Django."""
         # Setting the query of a queryset resets this.
         iterable_class: Any = self.selection.queryset._iterable_class
         queryset = self.selection.queryset.all()
         queryset.query = query
         rows = iter(iterable_class(queryset, chunked_fetch=True, chunk_size=self.chunk_size))
-        positions = self.selection.positions
+        headers = [column.header for column in self.selection.columns]
+        row_count = 0
         while chunk := list(islice(rows, self.fetch_size)):
-            yield [tuple(row[position] for position in positions) for row in chunk]
+            columns = [[row[position] for row in chunk] for position in self.selection.positions]
+            if cells is None:
+                yield list(zip(*columns, strict=True))
+            else:
+                yield [
+                    format_column(cells, column, header, rows_before=row_count)
+                    for header, column in zip(headers, columns, strict=True)
+                ]
+            row_count += len(chunk)
 
-    def _read(self, cursor: Any, reader: RowReader) -> Iterator[Sequence[Row]]:
+    def _read(self, cursor: Any, reader: RowReader) -> Iterator[Chunk]:
         while rows := cursor.fetchmany(self.fetch_size):
             yield reader.read(rows)
-
-
-class RowReader:
-    """Turn a cursor's rows into those that ``values_list()`` gives, column by column.
-
-    It does what the compiler's ``results_iter()`` does, but can tell which cell failed.
-    """
-
-    def __init__(self, selection: Selection, compiler: SQLCompiler) -> None:
-        expressions = [expression for expression, _, _ in compiler.select]
-        self.connection = compiler.connection
-        self.converters = compiler.get_converters(expressions)
-        self.headers = [column.header for column in selection.columns]
-        spans = list(_get_spans(expressions))
-        self.spans = [spans[position] for position in selection.positions]
-        self.width = sum(len(span) if isinstance(span, range) else 1 for span in spans)
-        self.row_count = 0
-
-    def read(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """Return the columns of the selection, leaving out those that only serve the ordering."""
-        raw = list(zip(*rows, strict=True))
-        if len(raw) < self.width:
-            raise ExporterError(
-                f"The query returned rows of {len(raw)} columns where {self.width} were selected, "
-                "so that none of them can be trusted."
-            )
-        columns: list[Sequence[Any]] = []
-        for header, span in zip(self.headers, self.spans, strict=True):
-            if isinstance(span, int):
-                columns.append(self._convert(raw[span], span, header))
-            else:
-                parts = [self._convert(raw[position], position, header) for position in span]
-                columns.append(list(zip(*parts, strict=True)))
-        self.row_count += len(rows)
-        return list(zip(*columns, strict=True))
-
-    def get_header(self, position: int) -> str:
-        """Return the header of the column that holds the position of a cursor's row."""
-        for header, span in zip(self.headers, self.spans, strict=True):
-            if span == position or (isinstance(span, range) and position in span):
-                return header
-        return ""
-
-    def _convert(self, values: Sequence[Any], position: int, header: str) -> Sequence[Any]:
-        if position not in self.converters:
-            return values
-        converters, expression = self.converters[position]
-        for converter in converters:
-            converted: list[Any] = []
-            try:
-                for value in values:
-                    converted.append(converter(value, expression, self.connection))
-            except Exception as error:
-                add_location(error, row=self.row_count + len(converted) + 1, column=header)
-                raise
-            values = converted
-        return values
-
-
-def _get_spans(expressions: Sequence[Any]) -> Iterator[int | range]:
-    """Yield where each expression stands in a row; a composite primary key spans columns."""
-    start = 0
-    for expression in expressions:
-        if isinstance(expression, ColPairs):
-            yield range(start, start + len(expression))
-            start += len(expression)
-        else:
-            yield start
-            start += 1

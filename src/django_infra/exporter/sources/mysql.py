@@ -8,7 +8,8 @@ from typing import Any
 from django.db import Error
 from django.db.backends.mysql.base import CursorWrapper
 
-from django_infra.exporter.sources.base import Row, RowReader, Source
+from django_infra.exporter.sources.base import Source
+from django_infra.exporter.sources.reader import Chunk, Row, RowReader
 
 
 class MySQLSource(Source):
@@ -61,7 +62,7 @@ class MySQLSource(Source):
         self.connection.ensure_connection()
         self._thread_id = self.connection.connection.thread_id()
 
-    def _read(self, cursor: Any, reader: RowReader) -> Iterator[Sequence[Row]]:
+    def _read(self, cursor: Any, reader: RowReader) -> Iterator[Chunk]:
         self._stream = cursor
         while rows := self._fetch(cursor):
             yield reader.read(rows)

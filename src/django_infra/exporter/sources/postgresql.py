@@ -1,20 +1,74 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from django.db import DataError, Error
+from django.db.models.sql import Query
 
-from django_infra.exporter.exceptions import add_location
-from django_infra.exporter.sources.base import Row, RowReader, Source
+from django_infra.exporter.exceptions import UnknownForm, add_location
+from django_infra.exporter.sources.base import Plan, Reading, Source, WriteLines
+from django_infra.exporter.sources.forms import Form, name_converters
+from django_infra.exporter.sources.postgresql_forms import (
+    MARKER,
+    TEXTS,
+    Column,
+    Session,
+    get_form,
+)
+from django_infra.exporter.sources.reader import Cells, Chunk, RowReader
+from django_infra.exporter.states import DataPath
+
+LINES_BYTES = 256 << 10  # handed on at a time
+
+
+class Lines:
+    """Collect the lines that COPY sends, and hand them on with the line ends of RFC 4180.
+
+    One message of COPY holds one line.
+    """
+
+    def __init__(self, write_lines: WriteLines) -> None:
+        self.write_lines = write_lines
+        self.lines: list[bytes | memoryview] = []
+        self.size = 0
+        # The first line goes on at once.
+        self.affordable = 0
+
+    def take(self, messages: Iterable[bytes | memoryview]) -> None:
+        """Take all messages, in less time than one by one."""
+        lines, size, affordable = self.lines, 0, self.affordable
+        for message in messages:
+            lines.append(message[:-1])
+            size += len(message)
+            if size > affordable:
+                self.size = size
+                self.flush()
+                lines, size, affordable = self.lines, 0, self.affordable
+        self.flush()
+
+    def write(self, message: bytes) -> None:
+        """Take one message, as a file takes it."""
+        self.lines.append(message[:-1])
+        self.size += len(message)
+        if self.size > self.affordable:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.lines:
+            self.affordable = min(self.size * 10, LINES_BYTES)
+            # Joined with an empty one after the last, each has its end.
+            lines, self.lines, self.size = [*self.lines, b""], [], 0
+            self.write_lines(b"\r\n".join(lines), len(lines) - 1)
 
 
 class PostgreSQLSource(Source):
-    """Read through a server-side cursor.
+    """Read by COPY where the server can make all cells, and else through a server-side cursor.
 
     Outside of a transaction Django declares such a cursor WITH HOLD, for which the server writes
-    the whole result to disk before the first row. Within one this holds behind pgbouncer too,
+    the whole result to disk before the first row. Within one both hold behind pgbouncer too,
     so that DISABLE_SERVER_SIDE_CURSORS need not be asked.
     """
 
@@ -26,9 +80,132 @@ class PostgreSQLSource(Source):
             with suppress(Error, self.driver.Error):
                 raw.cancel()
 
-    def _read(self, cursor: Any, reader: RowReader) -> Iterator[Sequence[Row]]:
+    def add_forms(self, query: Query, plan: Plan, cells: Cells) -> Plan:
+        if self.locks_rows(query):
+            return plan
+        columns, session = self._describe(plan)
+        forms = {
+            position: form
+            for position in plan.reader.positions
+            if (form := get_form(columns[position], session, cells.escape_formulas))
+        }
+        reader = plan.reader.with_forms({position: Form(sql) for position, sql in forms.items()})
+        if reader.unformed == plan.reader.unformed:
+            return plan
+        if self._can_copy(columns, reader, cells):
+            return self._plan_copy(plan, reader)
+        names = [f"c{position}" for position in range(len(columns))]
+        selected = [
+            f"({forms[position].format(name)})::text" if position in forms else name
+            for position, name in enumerate(names)
+        ]
+        return Plan(_select_from(plan.sql, names, selected), plan.params, reader, DataPath.SQL)
+
+    def _describe(self, plan: Plan) -> tuple[Sequence[Column], Session]:
+        """Ask the server for its settings and the types of the columns; the query does not run."""
+        sql = (
+            "SELECT current_setting('DateStyle'), current_setting('extra_float_digits')::integer,"
+            " current_setting('server_encoding'), current_setting('TimeZone'), query.*"
+            f" FROM (SELECT) AS nothing LEFT JOIN ({plan.sql}) AS query ON FALSE"
+        )
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, plan.params)
+            style, digits, encoding, zone = cursor.fetchone()[:4]
+            described = cursor.description[4:]
+            loaders = [self._name_loader(cursor, column.type_code) for column in described]
+        converters = plan.reader.converters
+        columns = []
+        for position, (column, loader) in enumerate(zip(described, loaders, strict=True)):
+            functions, expression = converters.get(position, ((), None))
+            columns.append(
+                Column(
+                    oid=column.type_code,
+                    scale=column.scale,
+                    loader=loader,
+                    converters=name_converters(functions),
+                    internal_type=expression.output_field.get_internal_type() if expression else "",
+                )
+            )
+        return columns, Session(style, digits, encoding, zone, self._is_django_in_utc())
+
+    def _name_loader(self, cursor: Any, oid: int) -> str:
+        """Return the name of what makes Python's objects of the type."""
+        if not hasattr(self.driver, "adapters"):
+            types = cursor.connection.string_types
+            loader = types.get(oid) or self.driver.extensions.string_types.get(oid)
+            return getattr(loader, "name", "")
+        loader = cursor.adapters.get_loader(oid, self.driver.pq.Format.TEXT)
+        return getattr(loader, "__name__", "")
+
+    def _is_django_in_utc(self) -> bool:
+        connection: Any = self.connection
+        return connection.timezone is not None and connection.timezone_name == "UTC"
+
+    def _can_copy(self, columns: Sequence[Column], reader: RowReader, cells: Cells) -> bool:
+        """Tell whether each line can be made by the server.
+
+        A text that is alone on its line COPY quotes by rules of its own. Parameters that the
+        server would bind cannot go into its statement.
+        """
+        features: Any = self.connection.features
+        positions = reader.positions
+        is_lone_text = len(positions) == 1 and columns[positions[0]].oid in TEXTS
+        return (
+            cells.takes_csv
+            and not reader.unformed
+            and not is_lone_text
+            and not features.uses_server_side_binding
+        )
+
+    def _plan_copy(self, plan: Plan, reader: RowReader) -> Plan:
+        names = [f"c{position}" for position in range(reader.width)]
+        selected = [
+            reader.forms[position].sql.format(names[position]) for position in reader.positions
+        ]
+        if len(selected) == 1:
+            # A line with nothing on it would be no row.
+            selected = [f"COALESCE(({selected[0]})::text, '')"]
+        operations: Any = self.connection.ops
+        inner = operations.compose_sql(plan.sql, plan.params)
+        sql = _select_from(inner, names, selected)
+        return Plan(
+            f"COPY ({sql}) TO STDOUT WITH (FORMAT csv, ENCODING 'UTF8')", (), reader, DataPath.COPY
+        )
+
+    @contextmanager
+    def run(self, plan: Plan) -> Iterator[Reading]:
+        if plan.path != DataPath.COPY:
+            with super().run(plan) as reading:
+                yield reading
+            return
+        yield Reading(plan.path, copy=partial(self._copy, plan.sql))
+
+    def _copy(self, sql: str, write_lines: WriteLines) -> None:
+        lines = Lines(write_lines)
+        with (
+            _tell_unknown_form(),
+            self.connection.wrap_database_errors,
+            self.connection.cursor() as cursor,
+        ):
+            if hasattr(cursor, "copy"):
+                with cursor.copy(sql) as copy:
+                    lines.take(copy)
+            else:
+                self._copy_psycopg2(cursor, sql, lines)
+
+    def _copy_psycopg2(self, cursor: Any, sql: str, lines: Lines) -> None:
         try:
-            yield from super()._read(cursor, reader)
+            cursor.copy_expert(sql, lines)
+            lines.flush()
+        except BaseException:
+            # The next statement reads what is left of the result, so let there be nothing left.
+            self.interrupt()
+            raise
+
+    def _read(self, cursor: Any, reader: RowReader) -> Iterator[Chunk]:
+        try:
+            with _tell_unknown_form():
+                yield from super()._read(cursor, reader)
         except DataError as error:
             if (cell := self._find_unknown_value(cursor)) is not None:
                 row, position = cell
@@ -56,3 +233,24 @@ class PostgreSQLSource(Source):
                 except self.driver.DataError:
                     return row, position
         return None
+
+
+def _select_from(inner: str, names: Sequence[str], selected: Sequence[str]) -> str:
+    """Return a query over the columns of another one.
+
+    OFFSET 0 keeps the server from computing a column as often as it is mentioned.
+    """
+    return (
+        f"SELECT {', '.join(selected)} FROM"
+        f" (SELECT * FROM ({inner}) AS inside OFFSET 0) AS query ({', '.join(names)})"
+    )
+
+
+@contextmanager
+def _tell_unknown_form() -> Iterator[None]:
+    try:
+        yield
+    except DataError as error:
+        if MARKER in str(error):
+            raise UnknownForm(str(error)) from error
+        raise

@@ -25,3 +25,39 @@ class Writer(ABC):
         The function puts the whole of the rows into the file, or raises; it may be called with
         rows of any number. On leaving without an error the file is complete. The caller closes it.
         """
+
+
+class TextFile(ABC):
+    """A file of text, begun with its headers, that takes what is text already."""
+
+    @abstractmethod
+    def write_columns(self, columns: Sequence[Sequence[str | None]]) -> None:
+        """Append rows given column by column, each cell as ``format_cells()`` returns it."""
+
+    @abstractmethod
+    def write_lines(self, lines: bytes, row_count: int) -> None:
+        """Append rows that somebody else has made lines of."""
+
+
+class TextWriter(Writer):
+    """Write rows whose cells are texts, which a source can make sooner and cheaper."""
+
+    escape_formulas: bool
+
+    @property
+    @abstractmethod
+    def takes_text(self) -> bool:
+        """Whether ``open_text()`` makes the same file as ``open()``."""
+
+    @property
+    @abstractmethod
+    def takes_csv(self) -> bool:
+        """Whether the lines of the file are those of RFC 4180 in UTF-8."""
+
+    @abstractmethod
+    def format_cells(self, values: Sequence[Any]) -> Sequence[str | None]:
+        """Return the cells of values of one column, None for one that is empty."""
+
+    @abstractmethod
+    def open_text(self, file: BinaryIO, headers: Sequence[str]) -> AbstractContextManager[TextFile]:
+        """Begin a file as ``open()`` does, for cells that are formatted."""

@@ -9,6 +9,8 @@ import math
 import re
 import uuid
 from collections.abc import Sequence
+from operator import itemgetter
+from types import NoneType
 from typing import Any
 
 # Their str() is the cell, and no spreadsheet takes it for a formula.
@@ -27,9 +29,12 @@ PLAIN_TYPES: frozenset[type] = frozenset(
     }
 )
 
+TEXT_TYPES: frozenset[type] = frozenset({str, type(None)})
+
 # https://owasp.org/www-community/attacks/CSV_Injection, the full-width forms that some
 # spreadsheets fold to ASCII, and the byte order mark, which Excel skips.
 FORMULA_TRIGGERS = frozenset("=+-@\t\r\n＝＋－＠\ufeff")
+_get_first_character = itemgetter(0)
 _is_plain_number = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?").fullmatch
 
 
@@ -51,6 +56,24 @@ def format_column(values: Sequence[Any], *, escape_formulas: bool) -> Sequence[A
     )
 
 
+def format_texts(values: Sequence[Any], *, escape_formulas: bool) -> Sequence[str | None]:
+    """Return the text of each value, as a cell has it; None may stay, and is an empty cell."""
+    types = set(map(type, values))
+    if types <= TEXT_TYPES:
+        return escape_texts(values) if escape_formulas else values
+    if NoneType not in types and types <= PLAIN_TYPES:
+        return list(map(str, values))
+    if types <= PLAIN_TYPES:
+        return [None if value is None else str(value) for value in values]
+    texts = list(map(get_cell_text, values))
+    if not escape_formulas:
+        return texts
+    return [
+        escape_formula(text) if isinstance(value, str) else text
+        for text, value in zip(texts, values, strict=True)
+    ]
+
+
 def get_cell_text(value: Any) -> str:
     """Return the text of one value.
 
@@ -68,6 +91,13 @@ def get_cell_text(value: Any) -> str:
             return value.hex()
         case _:
             return str(value)
+
+
+def escape_texts(texts: Sequence[str | None]) -> Sequence[str | None]:
+    """Escape the formulas among texts, most of which are none."""
+    if FORMULA_TRIGGERS.isdisjoint(map(_get_first_character, filter(None, texts))):
+        return texts
+    return [text and escape_formula(text) for text in texts]
 
 
 def escape_column(values: Sequence[str | None]) -> Sequence[str | None]:

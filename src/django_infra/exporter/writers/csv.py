@@ -2,19 +2,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import add_location
-from django_infra.exporter.writers.base import Rows, Writer, WriteRows
-from django_infra.exporter.writers.cells import format_column
+from django_infra.exporter.writers.base import Rows, TextFile, TextWriter, WriteRows
+from django_infra.exporter.writers.cells import format_column, format_texts
+from django_infra.exporter.writers.lines import LineEncoder
 
-LARGE_CELL = 1 << 20  # characters
 
-
-class CSVWriter(Writer):
+class CSVWriter(TextWriter):
     """Write RFC 4180 CSV: the bytes of ``csv.writer`` in UTF-8, with a header row."""
 
     content_type = "text/csv"
@@ -27,90 +26,95 @@ class CSVWriter(Writer):
             raise ValueError(f"escape_formulas must be True or False, not {escape_formulas!r}.")
         self.escape_formulas = escape_formulas
 
+    @property
+    def takes_text(self) -> bool:
+        """Whether the dialect is known, and no subclass has rows pass through its own hands."""
+        return LineEncoder.knows(self.dialect) and type(self).open is CSVWriter.open
+
+    @property
+    def takes_csv(self) -> bool:
+        return self.takes_text and self.dialect is csv.excel
+
+    def format_cells(self, values: Sequence[Any]) -> Sequence[str | None]:
+        return format_texts(values, escape_formulas=self.escape_formulas)
+
     @contextmanager
     def open(self, file: BinaryIO, headers: Sequence[str]) -> Iterator[WriteRows]:
+        encode = self._encode_texts if LineEncoder.knows(self.dialect) else self._encode_values
         row_count = 0
 
         def write_rows(rows: Rows) -> None:
             nonlocal row_count
             try:
-                file.writelines(self._encode(rows))
+                file.writelines(encode(rows))
             except Exception as error:
-                self._locate(error, rows, headers, row_count)
+                _locate(error, encode, rows, headers, row_count)
                 raise
             row_count += len(rows)
 
-        file.writelines(self._encode([headers]))
+        file.writelines(encode([headers]))
         yield write_rows
 
-    @property
-    def _can_split_cells(self) -> bool:
-        """Tell whether ``_quote()`` knows the rules of the dialect."""
-        dialect = self.dialect
-        is_minimal = dialect.quoting == csv.QUOTE_MINIMAL and dialect.doublequote
-        return bool(is_minimal and dialect.quotechar and dialect.escapechar is None)
+    @contextmanager
+    def open_text(self, file: BinaryIO, headers: Sequence[str]) -> Iterator[TextFile]:
+        text_file = CSVFile(file, headers, LineEncoder(self.dialect))
+        file.writelines(self._encode_texts([headers]))
+        yield text_file
 
-    def _encode(self, rows: Rows) -> Iterator[bytes]:
+    def _encode_texts(self, rows: Rows) -> Iterator[bytes]:
+        columns = [self.format_cells(column) for column in zip(*rows, strict=True)]
+        return LineEncoder(self.dialect).encode(columns)
+
+    def _encode_values(self, rows: Rows) -> Iterator[bytes]:
+        """Leave a dialect's own rules to csv.writer, as quoting whatever is no number."""
         columns = [
             format_column(column, escape_formulas=self.escape_formulas)
             for column in zip(*rows, strict=True)
         ]
-        lines = zip(*columns, strict=True)
-        if self._can_split_cells and any(map(_has_large_cell, columns)):
-            for line in lines:
-                yield from self._encode_large(line)
-        else:
-            yield self._format(lines).encode()
-
-    def _format(self, lines: Iterable[Sequence[Any]]) -> str:
         text = io.StringIO(newline="")
-        csv.writer(text, self.dialect).writerows(lines)
-        return text.getvalue()
-
-    def _encode_large(self, line: Sequence[Any]) -> Iterator[bytes]:
-        """Yield a line in pieces: csv.writer needs several times the memory of a cell."""
-        if not _has_large_cell(line):
-            yield self._format([line]).encode()
-            return
-        delimiter, end = self.dialect.delimiter, self.dialect.lineterminator
-        for position, cell in enumerate(line):
-            if position:
-                yield delimiter.encode()
-            if _has_large_cell([cell]):
-                yield from self._quote(cell)
-            else:
-                # Beside another cell, so that an empty one is not quoted for being alone.
-                yield self._format([[cell, None]]).removesuffix(delimiter + end).encode()
-        yield end.encode()
-
-    def _quote(self, cell: str) -> Iterator[bytes]:
-        """Yield a text as csv.QUOTE_MINIMAL writes it."""
-        quote = self.dialect.quotechar or ""
-        is_quoted = any(special in cell for special in (self.dialect.delimiter, quote, "\r", "\n"))
-        if is_quoted:
-            yield quote.encode()
-        for start in range(0, len(cell), LARGE_CELL):
-            piece = cell[start : start + LARGE_CELL]
-            yield piece.replace(quote, quote * 2).encode()
-        if is_quoted:
-            yield quote.encode()
-
-    def _locate(
-        self, error: Exception, rows: Rows, headers: Sequence[str], rows_before: int
-    ) -> None:
-        """Note on the error the first cell that fails by itself."""
-        for number, row in enumerate(rows, start=rows_before + 1):
-            for header, cell in zip(headers, row, strict=True):
-                try:
-                    for _ in self._encode([[cell]]):
-                        pass
-                except Exception:
-                    add_location(error, row=number, column=header)
-                    return
+        csv.writer(text, self.dialect).writerows(zip(*columns, strict=True))
+        yield text.getvalue().encode()
 
 
-def _has_large_cell(cells: Sequence[Any]) -> bool:
-    try:
-        return max(map(len, cells), default=0) > LARGE_CELL
-    except TypeError:
-        return any(isinstance(cell, str) and len(cell) > LARGE_CELL for cell in cells)
+class CSVFile(TextFile):
+    """A file of CSV that takes cells and lines."""
+
+    def __init__(self, file: BinaryIO, headers: Sequence[str], encoder: LineEncoder) -> None:
+        self.file = file
+        self.headers = headers
+        self.encoder = encoder
+        self.row_count = 0
+
+    def write_columns(self, columns: Sequence[Sequence[str | None]]) -> None:
+        try:
+            self.file.writelines(self.encoder.encode(columns))
+        except Exception as error:
+            rows = list(zip(*columns, strict=True))
+            _locate(error, self._encode, rows, self.headers, self.row_count)
+            raise
+        self.row_count += len(columns[0])
+
+    def write_lines(self, lines: bytes, row_count: int) -> None:
+        self.file.write(lines)
+        self.row_count += row_count
+
+    def _encode(self, rows: Rows) -> Iterator[bytes]:
+        return self.encoder.encode(list(zip(*rows, strict=True)))
+
+
+def _locate(
+    error: Exception,
+    encode: Callable[[Rows], Iterable[bytes]],
+    rows: Rows,
+    headers: Sequence[str],
+    rows_before: int,
+) -> None:
+    """Note on the error the first cell that fails by itself."""
+    for number, row in enumerate(rows, start=rows_before + 1):
+        for header, cell in zip(headers, row, strict=True):
+            try:
+                for _ in encode([[cell]]):
+                    pass
+            except Exception:
+                add_location(error, row=number, column=header)
+                return
