@@ -7,7 +7,7 @@ from django_infra.exporter.conf import conf
 DEFAULTS = {
     "storage": "default",
     "formats": {},
-    "chunk_size": 2000,
+    "chunk_size": 500,
     "path_prefix": "exports/",
     "temp_dir": None,
     "escape_formulas": True,

@@ -25,7 +25,7 @@ class Settings:
     @property
     def chunk_size(self) -> int:
         """Rows fetched from the database at a time, at most."""
-        return getattr(settings, "EXPORTER_CHUNK_SIZE", 2000)
+        return getattr(settings, "EXPORTER_CHUNK_SIZE", 500)
 
     @property
     def path_prefix(self) -> str:

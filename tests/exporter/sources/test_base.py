@@ -45,9 +45,9 @@ def test_pace_rises_while_rows_are_small_and_falls_when_they_are_large(db):
     for size in (100, 1000, 10_000, 100_000):
         source.pace(rows=source.fetch_size, size=size)
         sizes.append(source.fetch_size)
-    assert sizes == [10, 100, 1000, 2000]
+    assert sizes == [10, 100, 500, 500]
 
-    source.pace(rows=2000, size=2000 * CHUNK_BYTES)
+    source.pace(rows=500, size=500 * CHUNK_BYTES)
     assert source.fetch_size == 1
 
     source.pace(rows=1, size=0)

@@ -1,19 +1,28 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeAlias
 
+from django.conf import settings
 from django.core.exceptions import EmptyResultSet
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.query import ValuesListIterable
 from django.db.models.sql import Query
+from django.db.models.sql.compiler import SQLCompiler
 
 from django_infra.db.transaction import is_in_transaction, keep_transaction
 from django_infra.exporter.columns import Selection
+from django_infra.exporter.sources.forms import (
+    PLAIN,
+    Form,
+    can_put_forms,
+    get_ordering_indexes,
+    put_forms,
+)
 from django_infra.exporter.sources.reader import Cells, Chunk, RowReader, format_column
 from django_infra.exporter.states import DataPath
 
@@ -29,6 +38,7 @@ class Plan:
 
     sql: str
     params: Sequence[Any]
+    compiler: SQLCompiler
     reader: RowReader
     path: DataPath = DataPath.PYTHON
 
@@ -86,8 +96,8 @@ class Source:
                 return
             try:
                 plan = self.plan(query, cells)
-                if cells is not None and may_use_forms:
-                    plan = self.add_forms(query, plan, cells)
+                if cells is not None and may_use_forms and not self.locks_rows(query):
+                    plan = self.add_forms(plan, cells)
             except EmptyResultSet:
                 yield Reading(DataPath.PYTHON)
                 return
@@ -98,11 +108,38 @@ class Source:
         """Return the plan that makes every value."""
         compiler = query.get_compiler(self.connection.alias)
         sql, params = compiler.as_sql()
-        return Plan(sql, params, RowReader(self.selection, compiler, cells))
+        return Plan(sql, params, compiler, RowReader(self.selection, compiler, cells))
 
-    def add_forms(self, query: Query, plan: Plan, cells: Cells) -> Plan:
+    def add_forms(self, plan: Plan, cells: Cells) -> Plan:
         """Return a plan for the same cells with shorter ways for what columns have them."""
         return plan
+
+    def put_forms(
+        self, plan: Plan, forms: Mapping[int, Form], path: DataPath = DataPath.PYTHON
+    ) -> Plan:
+        """Return the plan with all forms that change nothing but what is shown of a row."""
+        reader = plan.reader
+        selected = {}
+        if can_put_forms(plan.compiler):
+            named = get_ordering_indexes(plan.compiler)
+            selected = {
+                reader.indexes[position]: form.sql
+                for position, form in forms.items()
+                if form.sql != PLAIN and reader.indexes[position] not in named
+            }
+        reader = reader.with_forms(
+            {
+                position: form
+                for position, form in forms.items()
+                if form.sql == PLAIN or reader.indexes[position] in selected
+            }
+        )
+        if not selected:
+            return replace(plan, reader=reader)
+        compiler = self.selection.copy_query().get_compiler(self.connection.alias)
+        put_forms(compiler, selected)
+        sql, params = compiler.as_sql()
+        return Plan(sql, params, compiler, reader, path)
 
     @contextmanager
     def run(self, plan: Plan) -> Iterator[Reading]:
@@ -110,6 +147,15 @@ class Source:
             cursor.execute(plan.sql, plan.params)
             chunks = self._read(cursor, plan.reader)
             yield Reading(plan.path, chunks, unformed=plan.reader.unformed)
+
+    def get_datetime_suffix(self) -> str | None:
+        """Return what Django's datetimes print after what the database holds in UTC.
+
+        None if they are in another time zone.
+        """
+        if not settings.USE_TZ:
+            return ""
+        return "+00:00" if self.connection.timezone_name == "UTC" else None
 
     def pace(self, *, rows: int, size: int) -> None:
         """Choose how many rows to fetch next, from the bytes that the last ones became."""

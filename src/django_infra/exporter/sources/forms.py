@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models.sql.compiler import SQLCompiler
+from django.db.models.expressions import Col
+from django.db.models.sql.compiler import PositionRef, SQLCompiler
 
 # Django's own converters, by their qualified names.
 CONVERT_VALUE = "BaseExpression.convert_value.<locals>.<lambda>"
@@ -18,26 +19,55 @@ CONVERT_TIME = "DatabaseOperations.convert_timefield_value"
 CONVERT_UUID = "DatabaseOperations.convert_uuidfield_value"
 
 
+PLAIN = "{0}"
+
+
 def _leave(cells: Sequence[Any]) -> Sequence[str | None]:
     return cells
 
 
 @dataclass(frozen=True)
 class Form:
-    """What to select in place of a column, and how to make cells of what comes."""
+    """What to select in place of a column, and how to make cells of what comes.
 
-    sql: str = "{}"
-    read: Callable[[Sequence[Any]], Sequence[str | None]] = _leave
+    ``read`` returns None for what only the converters of the column can tell, and raises
+    UnknownForm for what even they cannot since the column was selected in another form.
+    """
+
+    sql: str = PLAIN
+    read: Callable[[Sequence[Any]], Sequence[str | None] | None] = _leave
 
 
-def name_converters(converters: Iterable[Any]) -> tuple[str, ...]:
-    """Return the qualified names of Django's own converters; any other one is a '?'."""
-    return tuple(
+@dataclass(frozen=True)
+class Conversion:
+    """What Django does to the values of a column."""
+
+    # The converters' qualified names where they are Django's own, and '?' otherwise.
+    names: tuple[str, ...]
+    internal_type: str
+    # The expression, if it is nothing but a column of a table.
+    column: Col | None
+
+    @property
+    def is_bare(self) -> bool:
+        return self.column is not None
+
+    def keeps(self, internal_types: Collection[str]) -> bool:
+        """Tell whether values stay as they are, which are of a type that suits these fields."""
+        return not self.names or (
+            self.names == (CONVERT_VALUE,) and self.internal_type in internal_types
+        )
+
+
+def describe_conversion(expression: Any, converters: Iterable[Any]) -> Conversion:
+    names = tuple(
         converter.__qualname__
         if (getattr(converter, "__module__", None) or "").startswith("django.db.")
         else "?"
         for converter in converters
     )
+    internal_type = expression.output_field.get_internal_type() if names else ""
+    return Conversion(names, internal_type, expression if isinstance(expression, Col) else None)
 
 
 class _Formed:
@@ -46,8 +76,35 @@ class _Formed:
     alias = None
 
 
-def put_forms(compiler: SQLCompiler, forms: Mapping[int, Form]) -> None:
-    """Have the compiler select the forms, by the positions of the expressions that they are of.
+def can_put_forms(compiler: Any) -> bool:
+    """Tell whether what a compiler that has run selects does nothing but show a row.
+
+    Else rows are told apart or grouped by it, or an outer query knows its names.
+    """
+    query = compiler.query
+    return not (
+        query.distinct
+        or query.combinator
+        or query.extra
+        or query.extra_order_by
+        or query.group_by is not None
+        or compiler.qualify
+    )
+
+
+def get_ordering_indexes(compiler: Any) -> Collection[int]:
+    """Return the computed expressions that the ordering names instead of computing them again."""
+    indexes = set()
+    for order, (_, _, is_reference) in compiler.get_order_by():
+        reference: Any = order.expression
+        if is_reference and isinstance(reference, PositionRef):
+            if not isinstance(reference.source, Col):
+                indexes.add(reference.ordinal - 1)
+    return indexes
+
+
+def put_forms(compiler: SQLCompiler, forms: Mapping[int, str]) -> None:
+    """Have the compiler select the forms, by the indexes of the expressions that they are of.
 
     An ordering by one of these expressions repeats it, where it would name its position.
     """
@@ -56,9 +113,13 @@ def put_forms(compiler: SQLCompiler, forms: Mapping[int, Form]) -> None:
     def get_formed_select(with_col_aliases: bool = False) -> tuple[Any, Any, Any]:
         select, klass_info, annotations = get_select(with_col_aliases=with_col_aliases)
         formed: list[Any] = list(select)
-        for position, form in forms.items():
-            _, (sql, params), _ = select[position]
-            formed[position] = (_Formed(), (form.sql.format(sql), params), None)
+        for index, form in forms.items():
+            _, (sql, params), _ = select[index]
+            formed[index] = (
+                _Formed(),
+                (form.format(sql), (*params,) * form.count("{0}")),
+                None,
+            )
         return formed, klass_info, annotations
 
     compiler.get_select = get_formed_select  # type: ignore[method-assign]

@@ -5,11 +5,15 @@ from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from typing import Any
 
-from django.db import Error
+from django.db import Error, OperationalError
 from django.db.backends.mysql.base import CursorWrapper
 
-from django_infra.exporter.sources.base import Source
-from django_infra.exporter.sources.reader import Chunk, Row, RowReader
+from django_infra.exporter.exceptions import UnknownForm
+from django_infra.exporter.sources.base import Plan, Source
+from django_infra.exporter.sources.forms import Form, can_put_forms
+from django_infra.exporter.sources.mysql_forms import OUT_OF_RANGE, Column, Server, get_form
+from django_infra.exporter.sources.reader import Cells, Chunk, Row, RowReader
+from django_infra.exporter.states import DataPath
 
 
 class MySQLSource(Source):
@@ -57,6 +61,35 @@ class MySQLSource(Source):
         ):
             cursor.execute("KILL QUERY %s", [self._thread_id])
 
+    def add_forms(self, plan: Plan, cells: Cells) -> Plan:
+        connection: Any = self.connection
+        # A project's own conversions may make anything of a type.
+        if "conv" in connection.settings_dict["OPTIONS"] or not can_put_forms(plan.compiler):
+            return plan
+        columns = self._describe(plan)
+        server = Server(connection.mysql_is_mariadb, self.get_datetime_suffix())
+        forms = {
+            position: Form(form)
+            for position in plan.reader.positions
+            if (form := get_form(columns[position], server))
+        }
+        return self.put_forms(plan, forms, DataPath.SQL)
+
+    def _describe(self, plan: Plan) -> Sequence[Column]:
+        """Ask the server for the types of the columns; the query does not run."""
+        query = self.selection.copy_query()
+        query.clear_limits()
+        query.clear_ordering(force=True)
+        sql, params = query.get_compiler(self.connection.alias).as_sql()
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"{sql} LIMIT 0", params)
+            described = cursor.description
+        columns = []
+        for position, (_, type_code, _, _, _, scale, _) in enumerate(described):
+            conversion = plan.reader.get_conversion(position)
+            columns.append(Column(type_code, scale, conversion))
+        return columns
+
     def _note_thread_id(self) -> None:
         """Ask for the id here, since mysqlclient tells it to the connection's own thread only."""
         self.connection.ensure_connection()
@@ -64,8 +97,13 @@ class MySQLSource(Source):
 
     def _read(self, cursor: Any, reader: RowReader) -> Iterator[Chunk]:
         self._stream = cursor
-        while rows := self._fetch(cursor):
-            yield reader.read(rows)
+        try:
+            while rows := self._fetch(cursor):
+                yield reader.read(rows)
+        except OperationalError as error:
+            if reader.forms and error.args[0] == OUT_OF_RANGE:
+                raise UnknownForm(str(error)) from error
+            raise
 
     def _fetch(self, cursor: Any) -> Sequence[Row]:
         if self._rest is not None:

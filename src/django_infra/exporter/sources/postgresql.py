@@ -2,15 +2,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from django.db import DataError, Error
-from django.db.models.sql import Query
 
 from django_infra.exporter.exceptions import UnknownForm, add_location
 from django_infra.exporter.sources.base import Plan, Reading, Source, WriteLines
-from django_infra.exporter.sources.forms import Form, name_converters
+from django_infra.exporter.sources.forms import Form
 from django_infra.exporter.sources.postgresql_forms import (
     MARKER,
     TEXTS,
@@ -80,9 +80,7 @@ class PostgreSQLSource(Source):
             with suppress(Error, self.driver.Error):
                 raw.cancel()
 
-    def add_forms(self, query: Query, plan: Plan, cells: Cells) -> Plan:
-        if self.locks_rows(query):
-            return plan
+    def add_forms(self, plan: Plan, cells: Cells) -> Plan:
         columns, session = self._describe(plan)
         forms = {
             position: form
@@ -99,7 +97,8 @@ class PostgreSQLSource(Source):
             f"({forms[position].format(name)})::text" if position in forms else name
             for position, name in enumerate(names)
         ]
-        return Plan(_select_from(plan.sql, names, selected), plan.params, reader, DataPath.SQL)
+        sql = _select_from(plan.sql, names, selected)
+        return replace(plan, sql=sql, reader=reader, path=DataPath.SQL)
 
     def _describe(self, plan: Plan) -> tuple[Sequence[Column], Session]:
         """Ask the server for its settings and the types of the columns; the query does not run."""
@@ -113,20 +112,12 @@ class PostgreSQLSource(Source):
             style, digits, encoding, zone = cursor.fetchone()[:4]
             described = cursor.description[4:]
             loaders = [self._name_loader(cursor, column.type_code) for column in described]
-        converters = plan.reader.converters
-        columns = []
-        for position, (column, loader) in enumerate(zip(described, loaders, strict=True)):
-            functions, expression = converters.get(position, ((), None))
-            columns.append(
-                Column(
-                    oid=column.type_code,
-                    scale=column.scale,
-                    loader=loader,
-                    converters=name_converters(functions),
-                    internal_type=expression.output_field.get_internal_type() if expression else "",
-                )
-            )
-        return columns, Session(style, digits, encoding, zone, self._is_django_in_utc())
+        columns = [
+            Column(column.type_code, column.scale, loader, plan.reader.get_conversion(position))
+            for position, (column, loader) in enumerate(zip(described, loaders, strict=True))
+        ]
+        is_in_utc = self.get_datetime_suffix() == "+00:00"
+        return columns, Session(style, digits, encoding, zone, is_in_utc)
 
     def _name_loader(self, cursor: Any, oid: int) -> str:
         """Return the name of what makes Python's objects of the type."""
@@ -136,10 +127,6 @@ class PostgreSQLSource(Source):
             return getattr(loader, "name", "")
         loader = cursor.adapters.get_loader(oid, self.driver.pq.Format.TEXT)
         return getattr(loader, "__name__", "")
-
-    def _is_django_in_utc(self) -> bool:
-        connection: Any = self.connection
-        return connection.timezone is not None and connection.timezone_name == "UTC"
 
     def _can_copy(self, columns: Sequence[Column], reader: RowReader, cells: Cells) -> bool:
         """Tell whether each line can be made by the server.
@@ -168,8 +155,12 @@ class PostgreSQLSource(Source):
         operations: Any = self.connection.ops
         inner = operations.compose_sql(plan.sql, plan.params)
         sql = _select_from(inner, names, selected)
-        return Plan(
-            f"COPY ({sql}) TO STDOUT WITH (FORMAT csv, ENCODING 'UTF8')", (), reader, DataPath.COPY
+        return replace(
+            plan,
+            sql=f"COPY ({sql}) TO STDOUT WITH (FORMAT csv, ENCODING 'UTF8')",
+            params=(),
+            reader=reader,
+            path=DataPath.COPY,
         )
 
     @contextmanager

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django_infra.exporter.sources.forms import CONVERT_VALUE
+from django_infra.exporter.sources.forms import Conversion
 
 MARKER = "exporter has no form for"
 
 BOOL, BYTEA, INT8, INT2, INT4, TEXT, FLOAT8, VARCHAR = 16, 17, 20, 21, 23, 25, 701, 1043
 DATE, TIME, TIMESTAMP, TIMESTAMPTZ, NUMERIC, UUID = 1082, 1083, 1114, 1184, 1700, 2950
 
-INTEGERS = {INT2, INT4, INT8}
 TEXTS = {TEXT, VARCHAR}
 
 # The names under which psycopg 3, psycopg2 and Django load the types, unless a project has
@@ -37,8 +36,22 @@ LOADERS = {
     UUID: {"UUIDLoader", "UUID"},
 }
 
-# The types that Django's convert_value() leaves as they are, by the internal type of the field.
-KEPT_BY_CONVERT_VALUE = {"DecimalField": {NUMERIC}, "FloatField": {FLOAT8}}
+_INTEGER_FIELDS = {
+    "BigIntegerField",
+    "IntegerField",
+    "PositiveBigIntegerField",
+    "PositiveIntegerField",
+    "PositiveSmallIntegerField",
+    "SmallIntegerField",
+}
+# Fields of which Django's convert_value() makes nothing else of the types' values.
+_SUITABLE_FIELDS = {
+    INT2: _INTEGER_FIELDS,
+    INT4: _INTEGER_FIELDS,
+    INT8: _INTEGER_FIELDS,
+    FLOAT8: {"FloatField"},
+    NUMERIC: {"DecimalField"},
+}
 
 
 @dataclass(frozen=True)
@@ -64,8 +77,7 @@ class Column:
     oid: int
     scale: int | None
     loader: str
-    converters: tuple[str, ...]
-    internal_type: str
+    conversion: Conversion
 
 
 def get_form(column: Column, session: Session, escape_formulas: bool) -> str | None:
@@ -88,11 +100,7 @@ def get_form(column: Column, session: Session, escape_formulas: bool) -> str | N
 def _is_loaded_as_it_is(column: Column) -> bool:
     if column.loader not in LOADERS.get(column.oid, ()):
         return False
-    if column.converters != (CONVERT_VALUE,):
-        return not column.converters
-    if column.internal_type.endswith("IntegerField"):
-        return column.oid in INTEGERS
-    return column.oid in KEPT_BY_CONVERT_VALUE.get(column.internal_type, ())
+    return column.conversion.keeps(_SUITABLE_FIELDS.get(column.oid, ()))
 
 
 def _get_time_form(oid: int, session: Session) -> str | None:

@@ -9,7 +9,7 @@ from django.db.models.sql.compiler import SQLCompiler
 
 from django_infra.exporter.columns import Selection
 from django_infra.exporter.exceptions import ExporterError, add_location
-from django_infra.exporter.sources.forms import Form
+from django_infra.exporter.sources.forms import Conversion, Form, describe_conversion
 
 Row: TypeAlias = tuple[Any, ...]
 Chunk: TypeAlias = Sequence[Sequence[Any]]
@@ -40,7 +40,7 @@ class RowReader:
         compiler: SQLCompiler,
         cells: Cells | None = None,
     ) -> None:
-        expressions = [expression for expression, _, _ in compiler.select]
+        self.expressions = expressions = [expression for expression, _, _ in compiler.select]
         self.connection = compiler.connection
         self.converters = compiler.get_converters(expressions)
         self.cells = cells
@@ -48,6 +48,8 @@ class RowReader:
         self.headers = [column.header for column in selection.columns]
         spans = list(_get_spans(expressions))
         self.spans = [spans[position] for position in selection.positions]
+        # Which expression each single value is of.
+        self.indexes = {span: at for at, span in enumerate(spans) if isinstance(span, int)}
         self.width = sum(len(span) if isinstance(span, range) else 1 for span in spans)
         self.row_count = 0
 
@@ -77,6 +79,12 @@ class RowReader:
         """Where the columns of a single value stand in a row of the cursor."""
         return [span for span in self.spans if isinstance(span, int)]
 
+    def get_conversion(self, position: int) -> Conversion:
+        converters, _ = self.converters.get(position, ((), None))
+        index = self.indexes.get(position)
+        expression = None if index is None else self.expressions[index]
+        return describe_conversion(expression, converters)
+
     @property
     def unformed(self) -> Sequence[str]:
         """Headers of the columns whose cells are made of their values."""
@@ -95,8 +103,9 @@ class RowReader:
 
     def _read_column(self, raw: Sequence[Row], span: int | range, header: str) -> Sequence[Any]:
         if isinstance(span, int):
-            if (form := self.forms.get(span)) is not None:
-                return form.read(raw[span])
+            form = self.forms.get(span)
+            if form is not None and (cells := form.read(raw[span])) is not None:
+                return cells
             values = self._convert(raw[span], span, header)
         else:
             parts = [self._convert(raw[position], position, header) for position in span]
