@@ -67,10 +67,6 @@ class ExportInterrupted(ExporterError):
     """The row was deleted, or moved to another state, while its export ran."""
 
 
-class UnknownForm(ExporterError):
-    """A value cannot become a cell in the short way that its column was to take."""
-
-
 class WorkerLost(ExporterError):
     """The process that ran the export is gone."""
 

@@ -15,10 +15,10 @@ from django.db import Error, InterfaceError, OperationalError, connections
 from django_infra.db.transaction import is_in_transaction
 from django_infra.exporter.columns import Selection
 from django_infra.exporter.delivery import Delivery, get_delivery
-from django_infra.exporter.exceptions import ExportInterrupted, UnknownForm
+from django_infra.exporter.exceptions import ExportInterrupted
 from django_infra.exporter.models import ExportState, QueryExport
 from django_infra.exporter.progress import Progress, get_progress
-from django_infra.exporter.sources import Reading, Source, get_source
+from django_infra.exporter.sources import Reading, Source, UnknownForm, get_source
 from django_infra.exporter.writers.base import TextWriter, Writer
 
 logger = logging.getLogger(__name__)

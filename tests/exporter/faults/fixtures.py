@@ -53,16 +53,19 @@ def remains(media_root, temp_dir):
     return find_remains
 
 
-@pytest.fixture
-def spy(settings):
-    """Have a function called with the number of each chunk, before the chunk is written."""
+@pytest.fixture(params=["text", "values"] if connection.vendor == "postgresql" else ["text"])
+def spy(request, settings):
+    """Have a function called with the number of each chunk, before the chunk is written.
+
+    PostgreSQL sends values in another way than text.
+    """
 
     def plug_in(on_chunk, *, chunk_size=10):
         settings.EXPORTER_CHUNK_SIZE = chunk_size
         settings.EXPORTER_FORMATS = {
             "csv": {
                 "BACKEND": "exporter.faults.writers.SpiedCSVWriter",
-                "OPTIONS": {"on_chunk": on_chunk},
+                "OPTIONS": {"on_chunk": on_chunk, "takes_text": request.param == "text"},
             }
         }
 

@@ -6,8 +6,9 @@ from django.utils.module_loading import import_string
 from django_infra.exporter.columns import Selection
 from django_infra.exporter.conf import conf
 from django_infra.exporter.sources.base import Reading, Source
+from django_infra.exporter.sources.forms import UnknownForm
 
-__all__ = ["Reading", "Source", "get_source"]
+__all__ = ["Reading", "Source", "UnknownForm", "get_source"]
 
 # By vendor; a driver that is not installed is not imported.
 _SOURCES = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models.expressions import Col
-from django.db.models.sql.compiler import PositionRef, SQLCompiler
+from django.db.models.sql.compiler import SQLCompiler
 
 # Django's own converters, by their qualified names.
 CONVERT_VALUE = "BaseExpression.convert_value.<locals>.<lambda>"
@@ -20,6 +20,10 @@ CONVERT_UUID = "DatabaseOperations.convert_uuidfield_value"
 
 
 PLAIN = "{0}"
+
+
+class UnknownForm(Exception):
+    """A value cannot become a cell in the short way that its column was to take."""
 
 
 def _leave(cells: Sequence[Any]) -> Sequence[str | None]:
@@ -94,13 +98,14 @@ def can_put_forms(compiler: Any) -> bool:
 
 def get_ordering_indexes(compiler: Any) -> Collection[int]:
     """Return the computed expressions that the ordering names instead of computing them again."""
-    indexes = set()
-    for order, (_, _, is_reference) in compiler.get_order_by():
-        reference: Any = order.expression
-        if is_reference and isinstance(reference, PositionRef):
-            if not isinstance(reference.source, Col):
-                indexes.add(reference.ordinal - 1)
-    return indexes
+    references: list[Any] = [
+        order.expression for order, (_, _, is_reference) in compiler.get_order_by() if is_reference
+    ]
+    return {
+        reference.ordinal - 1
+        for reference in references
+        if hasattr(reference, "ordinal") and not isinstance(reference.source, Col)
+    }
 
 
 def put_forms(compiler: SQLCompiler, forms: Mapping[int, str]) -> None:

@@ -8,9 +8,8 @@ from typing import Any
 from django.db import Error, OperationalError
 from django.db.backends.mysql.base import CursorWrapper
 
-from django_infra.exporter.exceptions import UnknownForm
 from django_infra.exporter.sources.base import Plan, Source
-from django_infra.exporter.sources.forms import Form, can_put_forms
+from django_infra.exporter.sources.forms import Form, UnknownForm, can_put_forms
 from django_infra.exporter.sources.mysql_forms import OUT_OF_RANGE, Column, Server, get_form
 from django_infra.exporter.sources.reader import Cells, Chunk, Row, RowReader
 from django_infra.exporter.states import DataPath

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from django.db import DataError, Error
 
-from django_infra.exporter.exceptions import UnknownForm, add_location
+from django_infra.exporter.exceptions import add_location
 from django_infra.exporter.sources.base import Plan, Reading, Source, WriteLines
-from django_infra.exporter.sources.forms import Form
+from django_infra.exporter.sources.forms import Form, UnknownForm
 from django_infra.exporter.sources.postgresql_forms import (
     MARKER,
     TEXTS,
@@ -21,44 +22,40 @@ from django_infra.exporter.sources.postgresql_forms import (
 from django_infra.exporter.sources.reader import Cells, Chunk, RowReader
 from django_infra.exporter.states import DataPath
 
-LINES_BYTES = 256 << 10  # handed on at a time
+LINES_BYTES = 256 << 10  # handed on at a time, unless a line has more
 
 
 class Lines:
-    """Collect the lines that COPY sends, and hand them on with the line ends of RFC 4180.
+    """Hand on the lines that COPY sends, one in each message, with the line ends of RFC 4180."""
 
-    One message of COPY holds one line.
-    """
-
-    def __init__(self, write_lines: WriteLines) -> None:
+    def __init__(self, source: Source, write_lines: WriteLines) -> None:
+        self.source = source
         self.write_lines = write_lines
         self.lines: list[bytes | memoryview] = []
         self.size = 0
-        # The first line goes on at once.
-        self.affordable = 0
 
-    def take(self, messages: Iterable[bytes | memoryview]) -> None:
-        """Take all messages, in less time than one by one."""
-        lines, size, affordable = self.lines, 0, self.affordable
-        for message in messages:
-            lines.append(message[:-1])
-            size += len(message)
-            if size > affordable:
-                self.size = size
-                self.flush()
-                lines, size, affordable = self.lines, 0, self.affordable
-        self.flush()
+    def take(self, messages: Iterator[bytes | memoryview]) -> None:
+        """Take all messages, which is faster than one by one."""
+        while True:
+            lines, size = self.lines, 0
+            for message in islice(messages, self.source.fetch_size):
+                lines.append(message[:-1])
+                size += len(message)
+                if size > LINES_BYTES:
+                    break
+            if not lines:
+                return
+            self.flush()
 
     def write(self, message: bytes) -> None:
-        """Take one message, as a file takes it."""
+        """Take one message, as a file does."""
         self.lines.append(message[:-1])
         self.size += len(message)
-        if self.size > self.affordable:
+        if len(self.lines) >= self.source.fetch_size or self.size > LINES_BYTES:
             self.flush()
 
     def flush(self) -> None:
         if self.lines:
-            self.affordable = min(self.size * 10, LINES_BYTES)
             # Joined with an empty one after the last, each has its end.
             lines, self.lines, self.size = [*self.lines, b""], [], 0
             self.write_lines(b"\r\n".join(lines), len(lines) - 1)
@@ -90,7 +87,7 @@ class PostgreSQLSource(Source):
         reader = plan.reader.with_forms({position: Form(sql) for position, sql in forms.items()})
         if reader.unformed == plan.reader.unformed:
             return plan
-        if self._can_copy(columns, reader, cells):
+        if self._can_copy(columns, session, reader, cells):
             return self._plan_copy(plan, reader)
         names = [f"c{position}" for position in range(len(columns))]
         selected = [
@@ -104,20 +101,21 @@ class PostgreSQLSource(Source):
         """Ask the server for its settings and the types of the columns; the query does not run."""
         sql = (
             "SELECT current_setting('DateStyle'), current_setting('extra_float_digits')::integer,"
-            " current_setting('server_encoding'), current_setting('TimeZone'), query.*"
+            " current_setting('server_encoding'), current_setting('statement_timeout'),"
+            " current_setting('TimeZone'), query.*"
             f" FROM (SELECT) AS nothing LEFT JOIN ({plan.sql}) AS query ON FALSE"
         )
         with self.connection.cursor() as cursor:
             cursor.execute(sql, plan.params)
-            style, digits, encoding, zone = cursor.fetchone()[:4]
-            described = cursor.description[4:]
+            style, digits, encoding, time_limit, zone = cursor.fetchone()[:5]
+            described = cursor.description[5:]
             loaders = [self._name_loader(cursor, column.type_code) for column in described]
         columns = [
             Column(column.type_code, column.scale, loader, plan.reader.get_conversion(position))
             for position, (column, loader) in enumerate(zip(described, loaders, strict=True))
         ]
         is_in_utc = self.get_datetime_suffix() == "+00:00"
-        return columns, Session(style, digits, encoding, zone, is_in_utc)
+        return columns, Session(style, digits, encoding, time_limit, zone, is_in_utc)
 
     def _name_loader(self, cursor: Any, oid: int) -> str:
         """Return the name of what makes Python's objects of the type."""
@@ -128,11 +126,13 @@ class PostgreSQLSource(Source):
         loader = cursor.adapters.get_loader(oid, self.driver.pq.Format.TEXT)
         return getattr(loader, "__name__", "")
 
-    def _can_copy(self, columns: Sequence[Column], reader: RowReader, cells: Cells) -> bool:
+    def _can_copy(
+        self, columns: Sequence[Column], session: Session, reader: RowReader, cells: Cells
+    ) -> bool:
         """Tell whether each line can be made by the server.
 
         A text that is alone on its line COPY quotes by rules of its own. Parameters that the
-        server would bind cannot go into its statement.
+        server would bind cannot go into its statement, whose time is that of the whole export.
         """
         features: Any = self.connection.features
         positions = reader.positions
@@ -140,6 +140,7 @@ class PostgreSQLSource(Source):
         return (
             cells.takes_csv
             and not reader.unformed
+            and not session.has_time_limit
             and not is_lone_text
             and not features.uses_server_side_binding
         )
@@ -172,7 +173,7 @@ class PostgreSQLSource(Source):
         yield Reading(plan.path, copy=partial(self._copy, plan.sql))
 
     def _copy(self, sql: str, write_lines: WriteLines) -> None:
-        lines = Lines(write_lines)
+        lines = Lines(self, write_lines)
         with (
             _tell_unknown_form(),
             self.connection.wrap_database_errors,
@@ -180,7 +181,7 @@ class PostgreSQLSource(Source):
         ):
             if hasattr(cursor, "copy"):
                 with cursor.copy(sql) as copy:
-                    lines.take(copy)
+                    lines.take(iter(copy))
             else:
                 self._copy_psycopg2(cursor, sql, lines)
 

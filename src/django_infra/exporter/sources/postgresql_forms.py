@@ -61,9 +61,14 @@ class Session:
     date_style: str
     extra_float_digits: int
     server_encoding: str
+    statement_timeout: str
     time_zone: str
     # Are Django's datetimes aware and in UTC?
     is_django_in_utc: bool
+
+    @property
+    def has_time_limit(self) -> bool:
+        return self.statement_timeout != "0"
 
     @property
     def has_iso_dates(self) -> bool:

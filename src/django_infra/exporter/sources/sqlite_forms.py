@@ -11,7 +11,6 @@ import decimal
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from django_infra.exporter.exceptions import UnknownForm
 from django_infra.exporter.sources.forms import (
     CONVERT_BOOLEAN,
     CONVERT_DATE,
@@ -23,6 +22,7 @@ from django_infra.exporter.sources.forms import (
     PLAIN,
     Conversion,
     Form,
+    UnknownForm,
 )
 
 Read: TypeAlias = Callable[[Sequence[Any]], Sequence[str | None] | None]

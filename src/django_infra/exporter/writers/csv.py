@@ -12,6 +12,8 @@ from django_infra.exporter.writers.base import Rows, TextFile, TextWriter, Write
 from django_infra.exporter.writers.cells import format_column, format_texts
 from django_infra.exporter.writers.lines import LineEncoder
 
+_OPENINGS = ("open", "open_text")
+
 
 class CSVWriter(TextWriter):
     """Write RFC 4180 CSV: the bytes of ``csv.writer`` in UTF-8, with a header row."""
@@ -28,8 +30,11 @@ class CSVWriter(TextWriter):
 
     @property
     def takes_text(self) -> bool:
-        """Whether the dialect is known, and no subclass has rows pass through its own hands."""
-        return LineEncoder.knows(self.dialect) and type(self).open is CSVWriter.open
+        """Whether the dialect is known, and no subclass has an ``open()`` of its own."""
+        definer = next(
+            each for each in type(self).__mro__ if not vars(each).keys().isdisjoint(_OPENINGS)
+        )
+        return LineEncoder.knows(self.dialect) and "open_text" in vars(definer)
 
     @property
     def takes_csv(self) -> bool:
