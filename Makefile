@@ -6,12 +6,19 @@
 #   make test-matrix ARGS=3.13-django61
 #   make lint                           all static checks
 #   make demo                           the demo: load the flights of a year and export them
+#   make bench                          the benchmarks, about five minutes: .bench/report.md
+#   make bench ROWS="100000 5000000" ROUNDS=5 DATABASES="postgresql sqlite mysql"
+#   make bench CONTENDERS="psql ours"   only these, as benchmarks/catalogue.py names them
+#   make bench SLOW=1                   all contenders at all sizes in all rounds, half an hour or more
+#   make bench DOCS=1                   write what was measured to docs/benchmarks.md and .svg
 
 PYTHON ?= python3
 ARGS ?=
+ROWS ?= 100000 1000000
+ROUNDS ?= 3
 INSTALL = $(@D)/bin/python -m pip install -qq --constraint constraints.txt
 
-.PHONY: demo lint test test-matrix
+.PHONY: bench demo lint test test-matrix
 .DELETE_ON_ERROR:
 
 test: .venv/test/mysqlclient
@@ -21,8 +28,8 @@ test-matrix:
 	$(PYTHON) tests/matrix.py $(ARGS)
 
 lint: .venv/lint/ready
-	$(<D)/bin/ruff check src tests demo
-	$(<D)/bin/ruff format --check src tests demo
+	$(<D)/bin/ruff check src tests demo benchmarks
+	$(<D)/bin/ruff format --check src tests demo benchmarks
 	$(<D)/bin/mypy
 	$(<D)/bin/lint-imports --no-logo
 	PYTHONPATH=tests $(<D)/bin/python -m django makemigrations --check --dry-run --settings settings exporter
@@ -32,9 +39,15 @@ demo: .venv/demo/flights
 	$(<D)/bin/python demo/manage.py load_flights
 	$(<D)/bin/python demo/manage.py export_flights
 
+bench: .venv/bench/ready
+	$(<D)/bin/python benchmarks/run.py --rows $(ROWS) --rounds $(ROUNDS) \
+		$(DATABASES:%=--database %) $(CONTENDERS:%=--contender %) \
+		$(if $(SLOW),--slow) $(if $(DOCS),--docs)
+
 .venv/test/ready: GROUPS = test django52
 .venv/lint/ready: GROUPS = lint django52
 .venv/demo/ready: GROUPS = django52
+.venv/bench/ready: GROUPS = bench django52
 .venv/matrix-%/ready: GROUPS = test $(lastword $(subst -, ,$*))
 
 .venv/%/ready: pyproject.toml constraints.txt

@@ -4,7 +4,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-# These are about text and settings: one database is enough.
+# These are about text and settings, or choose their own database: one is enough.
 collect_ignore = (
     []
     if connection.vendor == "sqlite"
@@ -14,6 +14,7 @@ collect_ignore = (
         "exporter/test_formats.py",
         "exporter/test_paths.py",
         "exporter/writers",
+        "test_benchmarks.py",
         "test_docs.py",
     ]
 )
