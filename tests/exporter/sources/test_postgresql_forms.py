@@ -101,7 +101,9 @@ TYPES = {
     "timestamp": st.builds("{} {}".format, st.dates().map(str), times) | odd_datetimes,
     "timestamptz": datetimes | odd_datetimes,
     "numeric": numbers,
-    "numeric(40, 10)": st.decimals(-(10**20), 10**20, places=10, allow_nan=False).map("{:f}".format),
+    "numeric(40, 10)": st.decimals(-(10**20), 10**20, places=10, allow_nan=False).map(
+        "{:f}".format
+    ),
     "numeric(10, 2)": st.decimals(-(10**7), 10**7, places=2, allow_nan=False).map("{:f}".format),
     "uuid": st.uuids().map(str),
 }

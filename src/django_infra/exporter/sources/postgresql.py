@@ -8,7 +8,9 @@ from itertools import islice
 from typing import Any
 
 from django.db import DataError, Error
+from django.db.models.sql import Query
 
+from django_infra.db.transaction import is_in_transaction
 from django_infra.exporter.exceptions import add_location
 from django_infra.exporter.sources.base import Plan, Reading, Source, WriteLines
 from django_infra.exporter.sources.forms import Form, UnknownForm
@@ -97,18 +99,29 @@ class PostgreSQLSource(Source):
         sql = _select_from(plan.sql, names, selected)
         return replace(plan, sql=sql, reader=reader, path=DataPath.SQL)
 
+    @contextmanager
+    def _transaction(self, query: Query) -> Iterator[None]:
+        self._is_own_transaction = not is_in_transaction(self.connection.alias)
+        with super()._transaction(query):
+            yield
+
     def _describe(self, plan: Plan) -> tuple[Sequence[Column], Session]:
-        """Ask the server for its settings and the types of the columns; the query does not run."""
+        """Ask the server for its settings and the types of the columns; the query does not run.
+
+        Forms make a query look so dear that the server would compile it, for longer than it
+        takes to send the first rows. That ends with the transaction, so it must be ours.
+        """
+        no_compiler = "set_config('jit', 'off', true)" if self._is_own_transaction else "NULL"
         sql = (
             "SELECT current_setting('DateStyle'), current_setting('extra_float_digits')::integer,"
             " current_setting('server_encoding'), current_setting('statement_timeout'),"
-            " current_setting('TimeZone'), query.*"
+            f" current_setting('TimeZone'), {no_compiler}, query.*"
             f" FROM (SELECT) AS nothing LEFT JOIN ({plan.sql}) AS query ON FALSE"
         )
         with self.connection.cursor() as cursor:
             cursor.execute(sql, plan.params)
             style, digits, encoding, time_limit, zone = cursor.fetchone()[:5]
-            described = cursor.description[5:]
+            described = cursor.description[6:]
             loaders = [self._name_loader(cursor, column.type_code) for column in described]
         columns = [
             Column(column.type_code, column.scale, loader, plan.reader.get_conversion(position))
