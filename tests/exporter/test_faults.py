@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 import signal
 import threading
 import time
@@ -18,7 +19,7 @@ from exporter.faults.authors import COLUMNS, export_authors, make_authors_csv
 from exporter.faults.children import plan_chunks
 from exporter.faults.marks import commits, needs_postgresql, needs_psycopg3, needs_server
 from exporter.faults.probes import fetch, find_files, get_session_id, kill_session
-from exporter.faults.servers import DeafProxy, PostgreSQL, find_program
+from exporter.faults.servers import DeafProxy, PgBouncer, PostgreSQL, find_program
 from testapp.models import Author, Everything, Grudge
 
 pytest_plugins = ["exporter.faults.fixtures"]
@@ -473,3 +474,26 @@ def test_twenty_exports_at_once_share_few_connections(server, child, media_root,
     assert len({path.read_bytes() for path in media_root.rglob("*.csv")}) == 1
     assert find_files(temp_dir) == []
     assert worker.call("count_sessions") == 1
+
+
+@needs_postgresql
+@pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="pgbouncer is not installed")
+@pytest.mark.parametrize("takes_text", [True, False], ids=["text", "values"])
+def test_pool_may_give_each_transaction_another_session(server, child, media_root, takes_text):
+    with PgBouncer(server.get_databases()) as pool:
+        formats = {"csv": {"BACKEND": "exporter.faults.writers.SpiedCSVWriter"}}
+        formats["csv"]["OPTIONS"] = {
+            "on_chunk": "exporter.faults.jobs.nap",
+            "takes_text": takes_text,
+        }
+        worker = child(databases=pool.get_databases(), EXPORTER_FORMATS=formats)
+        worker.call("hurry", interval=0.05)
+        worker.call("prepare_database", authors=2000)
+        for number in range(3):
+            outcome = worker.call("export_authors", path=f"{number}.csv")
+            assert outcome["state"] == ExportState.SUCCESS
+        settings = worker.call("show_in_sessions", name="jit", count=6)
+    files = sorted(media_root.rglob("*.csv"))
+    assert len({path.read_bytes() for path in files}) == 1
+    assert len(files[0].read_text().splitlines()) == 2001
+    assert set(settings) == {"on"}

@@ -21,7 +21,7 @@ from django.db.models.functions import Repeat
 from django_infra.exporter import pipeline, progress, recovery
 from django_infra.exporter.export import export_queryset
 from django_infra.exporter.models import QueryExport
-from exporter.faults.probes import find_sessions
+from exporter.faults.probes import fetch, find_sessions
 from exporter.faults.sweeps import interrupt_everywhere, kill_everywhere
 from testapp.models import Author
 
@@ -116,6 +116,11 @@ def give_up_early():
 
 def count_sessions():
     return len(find_sessions(connection)) + 1
+
+
+def show_in_sessions(name, count):
+    """Return a setting as so many transactions after one another have it."""
+    return [fetch(connection, f"SHOW {name}")[0][0] for _ in range(count)]
 
 
 # ------------------------------------------------------------ what happens at a chunk

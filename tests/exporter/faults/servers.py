@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -69,6 +70,45 @@ class PostgreSQL:
         }
 
 
+class PgBouncer:
+    """A pool before a PostgreSQL server, which gives each transaction another session."""
+
+    def __init__(self, databases):
+        self.databases = databases
+        self.port = find_free_port()
+        self.user = "postgres" if os.geteuid() == 0 else None
+
+    def __enter__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="exporter-pgbouncer-"))
+        target = self.databases["default"]
+        settings = self.folder / "pgbouncer.ini"
+        settings.write_text(
+            "[databases]\n"
+            f"* = host={target['HOST']} port={target['PORT']} user={target['USER']}\n"
+            "[pgbouncer]\n"
+            f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\n"
+            "unix_socket_dir =\nauth_type = any\npool_mode = transaction\n"
+            "default_pool_size = 4\nserver_round_robin = 1\n"
+        )
+        for path in (self.folder, settings):
+            if self.user:
+                shutil.chown(path, self.user)
+        self.process = subprocess.Popen(
+            [shutil.which("pgbouncer"), "--quiet", str(settings)], cwd="/", user=self.user
+        )
+        wait_until_listening(self.port)
+        return self
+
+    def __exit__(self, *error):
+        self.process.terminate()
+        self.process.wait()
+        shutil.rmtree(self.folder)
+
+    def get_databases(self):
+        pooled = {"HOST": "127.0.0.1", "PORT": self.port, "DISABLE_SERVER_SIDE_CURSORS": True}
+        return {"default": self.databases["default"] | pooled}
+
+
 class DeafProxy:
     """Pass on what a database server and its client say, until the client has said a word.
 
@@ -123,6 +163,14 @@ class DeafProxy:
 def find_program(name):
     """Return the newest server program of the name, or None."""
     return max(PROGRAMS.glob(f"*/bin/{name}"), default=None)
+
+
+def wait_until_listening(port):
+    for _ in range(200):
+        with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.05)
+    raise TimeoutError(f"Nothing listens on port {port}.")
 
 
 def find_free_port():

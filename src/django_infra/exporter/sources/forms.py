@@ -34,8 +34,8 @@ def _leave(cells: Sequence[Any]) -> Sequence[str | None]:
 class Form:
     """What to select in place of a column, and how to make cells of what comes.
 
-    ``read`` returns None for what only the converters of the column can tell, and raises
-    UnknownForm for what even they cannot since the column was selected in another form.
+    ``read`` returns None for values that only the converters of the column can tell, and raises
+    UnknownForm if even they could not, for a column that is selected in another form.
     """
 
     sql: str = PLAIN

@@ -82,63 +82,58 @@ def _read_booleans(values: Sequence[Any]) -> Sequence[str | None]:
 def _make_date_reader() -> Read:
     known: set[str | None] = {None}
 
-    def read_dates(values: Sequence[Any]) -> Sequence[str | None] | None:
-        if known.issuperset(values):
-            return values
-        new = set(values) - known
-        if not all(type(value) is str for value in new):
-            raise UnknownForm("A date is no text.")
-        if not all(map(_is_date, new)):
-            return None
-        if len(known) > MAX_KNOWN_DATES:
-            known.clear()
-        known.update(new, {None})
+    def read_dates(values: Sequence[Any]) -> Sequence[str | None]:
+        if not known.issuperset(values):
+            new = set(values) - known
+            if not all(map(_is_date, new)):
+                raise UnknownForm("A date is not written as Django does.")
+            if len(known) > MAX_KNOWN_DATES:
+                known.clear()
+            known.update(new, {None})
         return values
 
     return read_dates
 
 
-def _is_date(text: str) -> bool:
+def _is_date(value: Any) -> bool:
     try:
-        return str(datetime.date.fromisoformat(text)) == text
-    except ValueError:
+        return bool(str(datetime.date.fromisoformat(value)) == value)
+    except (TypeError, ValueError):
         return False
 
 
 def _make_datetime_reader(suffix: str) -> Read:
     @_skip_nulls
-    def read_datetimes(values: Sequence[Any]) -> Sequence[str | None] | None:
-        if not _have_shapes(values, _DATETIME_SHAPES, datetime.datetime.fromisoformat):
-            return None
+    def read_datetimes(values: Sequence[Any]) -> Sequence[str | None]:
+        _check_shapes(values, _DATETIME_SHAPES, datetime.datetime.fromisoformat)
         return [text + suffix for text in values] if suffix else values
 
     return read_datetimes
 
 
 @_skip_nulls
-def _read_times(values: Sequence[Any]) -> Sequence[str | None] | None:
-    return values if _have_shapes(values, _TIME_SHAPES, datetime.time.fromisoformat) else None
+def _read_times(values: Sequence[Any]) -> Sequence[str | None]:
+    _check_shapes(values, _TIME_SHAPES, datetime.time.fromisoformat)
+    return values
 
 
-def _have_shapes(
+def _check_shapes(
     values: Sequence[Any], shapes: Sequence[str], parse: Callable[[str], object]
-) -> bool:
-    """Tell whether all values are texts that print as they are once they are parsed."""
+) -> None:
+    """Raise UnknownForm unless all values are texts that print as they are once parsed."""
     try:
         rest = "\n".join(values) + "\n"
-    except TypeError as error:
-        raise UnknownForm("A date or time is no text.") from error
-    # Python prints no decimals of a whole second.
-    if ".000000" in rest:
-        return False
-    rest = rest.translate(_DIGITS_TO_ZERO)
-    for shape in shapes:
-        rest = rest.replace(shape, "")
-    try:
-        # What it returns are objects, all of which are true.
-        return not rest.strip("\n") and all(map(parse, values))
-    except ValueError:
-        return False
+        # Python prints no decimals of a whole second.
+        is_printed = ".000000" not in rest
+        rest = rest.translate(_DIGITS_TO_ZERO)
+        for shape in shapes:
+            rest = rest.replace(shape, "")
+        # What is parsed is an object, and so true.
+        if is_printed and not rest.strip("\n") and all(map(parse, values)):
+            return
+    except (TypeError, ValueError) as error:
+        raise UnknownForm(str(error)) from error
+    raise UnknownForm("A date or time is not written as Django does.")
 
 
 @_skip_nulls
