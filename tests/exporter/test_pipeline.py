@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.db.backends.signals import connection_created
 from django.db.models import Value
 from django.utils import timezone
 
+from django_infra.exporter.exceptions import ExportInterrupted
 from django_infra.exporter.export import export_queryset
 from django_infra.exporter.models import ExportState, QueryExport
 from exporter.faults.authors import (
@@ -23,7 +24,13 @@ from exporter.faults.authors import (
 )
 from exporter.faults.children import plan_chunks
 from exporter.faults.marks import commits, commits_to_both, needs_sqlite
-from exporter.faults.probes import fetch, find_open_files, find_sessions, find_threads
+from exporter.faults.probes import (
+    fetch,
+    find_open_files,
+    find_sessions,
+    find_threads,
+    wait_until,
+)
 from testapp.models import Author
 
 pytest_plugins = ["exporter.faults.fixtures"]
@@ -393,6 +400,51 @@ def test_two_databases_within_a_test_case(settings, spy, fails):
         export_queryset(others, COLUMNS)
     state = QueryExport.objects.get().state
     assert state == (ExportState.FAIL if fails else ExportState.SUCCESS)
+
+
+# -------------------------------------------------------------------- before the first row
+
+# Takes the database minutes, and gives no row before.
+WAIT = {
+    "sqlite": """
+        (WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000000000)
+        SELECT COUNT(*) FROM n) > 0
+    """,
+    "postgresql": "pg_sleep(120) IS NOT NULL",
+    "mysql": "SLEEP(120) = 5",
+}
+
+
+@pytest.mark.parametrize("ending", ["deleted", "failed"])
+def test_export_that_is_not_wanted_ends_before_its_first_row(in_a_hurry, remains, ending):
+    make_authors(1)
+    ended_at = []
+
+    def end():
+        """Wait for a sign of the worker, and then end the export as another process would."""
+        export = QueryExport.objects.get()
+        signs = QueryExport.objects.filter(heartbeat_at__gt=export.heartbeat_at)
+        wait_until(signs.exists)
+        if ending == "deleted":
+            export.delete()
+        else:
+            export.fail(RuntimeError("Stopped by hand."))
+        ended_at.append(time.monotonic())
+        connections.close_all()
+
+    thread = threading.Timer(0.5, end)
+    thread.start()
+    slow = Author.objects.extra(where=[WAIT[connection.vendor]])
+    with pytest.raises(ExportInterrupted):
+        export_queryset(slow, COLUMNS)
+    elapsed = time.monotonic() - ended_at[0]
+    thread.join()
+
+    assert elapsed < 20  # the query would have taken six times as long
+    assert remains() == []
+    if ending == "failed":
+        assert "Stopped by hand." in QueryExport.objects.get().error_log
+    assert export_authors().state == ExportState.SUCCESS
 
 
 # -------------------------------------------------------------------------------- SQLite

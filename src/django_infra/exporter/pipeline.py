@@ -54,19 +54,26 @@ class _Transfer:
     progress: Progress
 
     def run(self) -> None:
-        if not (isinstance(self.writer, TextWriter) and self.writer.takes_text):
-            self._write_values()
-            return
         try:
-            self._write_text(self.writer)
+            if isinstance(self.writer, TextWriter) and self.writer.takes_text:
+                self._write_text_somehow(self.writer)
+            else:
+                self._write_values()
+        except Error:
+            # The query may have ended because it was told to.
+            self.progress.check()
+            raise
+
+    def _write_text_somehow(self, writer: TextWriter) -> None:
+        try:
+            self._write_text(writer)
         except UnknownForm as error:
             logger.debug("%s begins again without forms: %s", self.export.id, error)
             self.delivery.restart()
-            self.progress.restart()
-            self._write_text(self.writer, may_use_forms=False)
+            self._write_text(writer, may_use_forms=False)
 
     def _write_values(self) -> None:
-        source, file = get_source(self.selection), self.delivery.file
+        source, file = self._get_source(), self.delivery.file
         with source.open() as reading, self.writer.open(file, self._headers) as write_rows:
             self._note_path(reading)
             for rows in reading:
@@ -74,7 +81,7 @@ class _Transfer:
                     write_rows(rows)
 
     def _write_text(self, writer: TextWriter, *, may_use_forms: bool = True) -> None:
-        source, file = get_source(self.selection), self.delivery.file
+        source, file = self._get_source(), self.delivery.file
 
         def write_lines(lines: bytes, row_count: int) -> None:
             with self._advance(source, row_count):
@@ -90,6 +97,11 @@ class _Transfer:
             for columns in reading:
                 with self._advance(source, len(columns[0])):
                     text_file.write_columns(columns)
+
+    def _get_source(self) -> Source:
+        source = get_source(self.selection)
+        self.progress.begin(source)
+        return source
 
     @contextmanager
     def _advance(self, source: Source, row_count: int) -> Iterator[None]:

@@ -38,6 +38,7 @@ class Progress:
         self.row_count = 0
         self.total: int | None = None
         self.is_interrupted = False
+        self.source: Source | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -54,11 +55,13 @@ class Progress:
         """Count rows that are in the file; raise ExportInterrupted if they are not wanted."""
         self.row_count += rows
 
-    def restart(self) -> None:
-        """Count from the first row again."""
+    def begin(self, source: Source) -> None:
+        """Count from the first row of the source, which may be told to stop."""
+        self.source = source
         self.row_count = 0
 
     def check(self) -> None:
+        """Raise ExportInterrupted if nobody wants the export any more."""
         if self.is_interrupted:
             raise ExportInterrupted(
                 f"{self.export.id} was deleted or ended by somebody else while it ran."
@@ -141,6 +144,9 @@ class ThreadedProgress(Progress):
                 if not self._counter.is_started:
                     self._counter.start()
                 self._try_to_tell()
+            # The database may be far from the first row, at which the export would notice.
+            if self.is_interrupted and self.source is not None:
+                self.source.interrupt()
         finally:
             connections.close_all()
 

@@ -76,8 +76,13 @@ datetimes = st.builds("{} {}{}".format, st.dates().map(str), times, zones)
 floats = st.one_of(
     st.floats(),
     st.floats(1e14, 1e23) | st.floats(-1e17, -1e15),
-    st.integers(2**53, 2**73).map(float),
-    st.sampled_from([1e15, 1e16, 1e22, -0.0, 0.0001, 0.00001, 5e-324, sys.float_info.max, 0.1]),
+    st.builds(
+        lambda digits, zeros: float(digits * 10**zeros), st.integers(1, 10**17), st.integers(1, 24)
+    ),
+    st.integers(2**53, 2**140).map(float),
+    st.sampled_from(
+        [1e15, 1e16, 1e22, 1e23, -0.0, 0.0001, 0.00001, 5e-324, sys.float_info.max, 0.1]
+    ),
     st.decimals(-(10**6), 10**6, places=3).map(float),
 ).map(repr)
 numbers = st.one_of(

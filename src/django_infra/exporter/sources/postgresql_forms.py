@@ -202,7 +202,7 @@ _FLOAT = f"""
     WHEN {{0}} = 'NaN'::float8 THEN 'nan'
     WHEN {{0}} = 'Infinity'::float8 THEN 'inf'
     WHEN {{0}} = '-Infinity'::float8 THEN '-inf'
-    WHEN abs({{0}}) < '1e22'::float8 THEN {_LARGE}
+    WHEN abs({{0}}) < '1e41'::float8 THEN {_LARGE}
     ELSE {{0}}::text END
 """
 
