@@ -35,25 +35,16 @@ class QueryExportAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
                     "stored_file",
                     "size",
                     "row_count",
-                    "data_path",
                     "format",
                     "storage_alias",
+                    "data_path",
                 )
             },
         ),
         (_("Request"), {"fields": ("model_label", "file_path", "created_by")}),
         (
-            _("Run"),
-            {
-                "fields": (
-                    "created_at",
-                    "start_time",
-                    "heartbeat_at",
-                    "finished_at",
-                    "job_time",
-                    "data_path",
-                )
-            },
+            _("Times"),
+            {"fields": ("created_at", "start_time", "heartbeat_at", "finished_at", "job_time")},
         ),
     )
 
