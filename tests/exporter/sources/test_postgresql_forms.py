@@ -111,6 +111,12 @@ TYPES = {
     ),
     "numeric(10, 2)": st.decimals(-(10**7), 10**7, places=2, allow_nan=False).map("{:f}".format),
     "uuid": st.uuids().map(str),
+    "inet": st.one_of(
+        st.ip_addresses().map(str),
+        st.builds("{}/{}".format, st.ip_addresses(v=4), st.integers(0, 32)),
+        st.builds("{}/{}".format, st.ip_addresses(v=6), st.integers(0, 128)),
+        st.integers(0, 2**32 - 1).map(lambda number: f"::ffff:{number >> 16:x}:{number & 65535:x}"),
+    ),
 }
 # Types that have no form, so that nothing is lost by whom they are mistaken for.
 OTHER_TYPES = {
@@ -119,7 +125,7 @@ OTHER_TYPES = {
     "interval": st.sampled_from(["1 day", "-1 day 02:00", "1 mon", "00:00:00.5", "3 years -1 sec"]),
     "json": st.sampled_from(['{"a":  1.50}', "[1,2]", '"x"', "null", "1e5"]),
     "jsonb": st.sampled_from(['{"a":  1.50}', "[1,2]", '"x"', "null", "1e5"]),
-    "inet": st.sampled_from(["192.168.0.1", "10.0.0.0/8", "::1"]),
+    "cidr": st.sampled_from(["192.168.0.1", "10.0.0.0/8", "::1"]),
     "name": st.sampled_from(["", "a", "=1"]),
     "timetz": st.sampled_from(["12:00+02", "23:59:59.5-03:30"]),
     "money": st.sampled_from(["1.50", "-1"]),
@@ -129,6 +135,7 @@ OTHER_TYPES = {
     "int4range": st.sampled_from(["[1,5)", "empty"]),
 }
 SESSION = {
+    "standard_conforming_strings": ["on", "on", "off"],
     "DateStyle": ["ISO, MDY", "ISO, DMY", "SQL, DMY", "German", "Postgres, MDY"],
     "IntervalStyle": ["postgres", "iso_8601", "sql_standard"],
     "TimeZone": ["UTC", "UTC", "Europe/Berlin", "Asia/Kolkata", "Etc/UTC", "America/Caracas"],

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from django.db import DataError, Error
+from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.db.models.sql import Query
 
 from django_infra.db.transaction import is_in_transaction
@@ -132,12 +133,12 @@ class PostgreSQLSource(Source):
 
     def _name_loader(self, cursor: Any, oid: int) -> str:
         """Return the name of what makes Python's objects of the type."""
-        if not hasattr(self.driver, "adapters"):
-            types = cursor.connection.string_types
-            loader = types.get(oid) or self.driver.extensions.string_types.get(oid)
-            return getattr(loader, "name", "")
-        loader = cursor.adapters.get_loader(oid, self.driver.pq.Format.TEXT)
-        return getattr(loader, "__name__", "")
+        if is_psycopg3:
+            loader = cursor.adapters.get_loader(oid, self.driver.pq.Format.TEXT)
+            return getattr(loader, "__name__", "")
+        types = cursor.connection.string_types
+        loader = types.get(oid) or self.driver.extensions.string_types.get(oid)
+        return getattr(loader, "name", "")
 
     def _can_copy(
         self, columns: Sequence[Column], session: Session, reader: RowReader, cells: Cells
@@ -192,7 +193,7 @@ class PostgreSQLSource(Source):
             self.connection.wrap_database_errors,
             self.connection.cursor() as cursor,
         ):
-            if hasattr(cursor, "copy"):
+            if is_psycopg3:
                 with cursor.copy(sql) as copy:
                     lines.take(iter(copy))
             else:

@@ -13,6 +13,7 @@ from django_infra.exporter.sources.forms import Conversion
 MARKER = "exporter has no form for"
 
 BOOL, BYTEA, INT8, INT2, INT4, TEXT, FLOAT8, VARCHAR = 16, 17, 20, 21, 23, 25, 701, 1043
+INET = 869
 DATE, TIME, TIMESTAMP, TIMESTAMPTZ, NUMERIC, UUID = 1082, 1083, 1114, 1184, 1700, 2950
 
 TEXTS = {TEXT, VARCHAR}
@@ -34,6 +35,8 @@ LOADERS = {
     TIMESTAMPTZ: {"SpecificTzLoader", "DATETIMETZ", "PYDATETIMETZ"},
     NUMERIC: {"NumericLoader", "DECIMAL"},
     UUID: {"UUIDLoader", "UUID"},
+    # psycopg2 has no loader for it, and gives the text.
+    INET: {"TextLoader", ""},
 }
 
 _INTEGER_FIELDS = {
@@ -144,7 +147,7 @@ _TEXT = """NULLIF({0} COLLATE "C", '')"""
 # The triggers and the plain numbers of writers.cells.
 _TEXT_GUARDED = f"""
     CASE WHEN ascii({{0}}) IN (9, 10, 13, 43, 45, 61, 64, 65279, 65291, 65293, 65309, 65312)
-    AND {{0}} COLLATE "C" !~ '^[+-]?[0-9]+(\\.[0-9]+)?([eE][+-]?[0-9]+)?$'
+    AND {{0}} COLLATE "C" !~ '^[+-]?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?$'
     THEN '''' || {{0}} ELSE {_TEXT} END
 """
 
@@ -217,9 +220,16 @@ _NUMERIC = f"""
     ELSE {{0}}::text END
 """
 
+# The server leaves out the mask of a single host, but not in a cast.
+_INET = """
+    CASE WHEN masklen({0}) = CASE family({0}) WHEN 4 THEN 32 ELSE 128 END THEN host({0})
+    ELSE {0}::text END
+"""
+
 _FORMS = {
     BOOL: _BOOL,
     BYTEA: _BYTEA,
+    INET: _INET,
     INT2: _PLAIN,
     INT4: _PLAIN,
     INT8: _PLAIN,
