@@ -5,6 +5,7 @@ Arguments go to pytest, except --coverage, which measures all runs together. The
 - POSTGRES_URL and MYSQL_URL: where the servers are.
 - DATABASES: which of sqlite, postgresql and mysql to run on; all unless told.
 - REQUIRE_SERVICES=1: a server that does not answer is a failure, and not skipped.
+- PSYCOPG=2: PostgreSQL through psycopg2.
 - JOBS: how many runs go at the same time; one unless told, which shows its output as it comes.
 """
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
 import dj_database_url
+
+if os.environ.get("PSYCOPG") == "2":
+    # Django takes psycopg2 only where psycopg 3 cannot be imported.
+    sys.modules["psycopg"] = None
 
 try:
     import MySQLdb  # noqa: F401

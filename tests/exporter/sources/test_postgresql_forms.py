@@ -141,7 +141,7 @@ SESSION = {
     "TimeZone": ["UTC", "UTC", "Europe/Berlin", "Asia/Kolkata", "Etc/UTC", "America/Caracas"],
     "extra_float_digits": ["1", "3", "0", "-15"],
     "bytea_output": ["hex", "escape"],
-    "lc_numeric": ["C"],
+    "lc_numeric": ["C", "POSIX"],
 }
 sessions = st.fixed_dictionaries({name: st.sampled_from(each) for name, each in SESSION.items()})
 
