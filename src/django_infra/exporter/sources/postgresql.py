@@ -74,6 +74,9 @@ class PostgreSQLSource(Source):
 
     needs_transaction = True
 
+    # Does the transaction end with the reading?
+    _is_own_transaction = False
+
     def interrupt(self) -> None:
         # psycopg and psycopg2 both let another thread cancel.
         if raw := self.connection.connection:
