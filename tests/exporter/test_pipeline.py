@@ -142,6 +142,24 @@ def test_short_export_opens_no_connection_and_no_thread(authors, new_connections
     assert find_threads() == []
 
 
+def test_tracking_takes_a_statement_a_second_and_six(authors, spy, new_connections):
+    statements = []
+
+    def note(execute, sql, params, many, context):
+        if "testapp_author" not in sql:
+            statements.append(sql)
+        return execute(sql, params, many, context)
+
+    spy(lambda number: time.sleep(0.25))
+    started = time.monotonic()
+    with connection.execute_wrapper(note):
+        assert export_authors().state == ExportState.SUCCESS
+    elapsed = time.monotonic() - started
+    statements += [sql for _, others in new_connections for sql in others]
+    assert elapsed > 1
+    assert 6 <= len(statements) <= elapsed + 6, statements
+
+
 def test_number_of_queries_does_not_depend_on_the_number_of_rows(settings):
     counts = []
     settings.EXPORTER_CHUNK_SIZE = 2

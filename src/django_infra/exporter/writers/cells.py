@@ -41,9 +41,7 @@ _is_plain_number = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?").fullm
 def format_column(values: Sequence[Any], *, escape_formulas: bool) -> Sequence[Any]:
     """Return the values with those replaced that ``csv.writer`` would not write as a cell."""
     types = set(map(type, values)) - PLAIN_TYPES
-    if types == {str}:
-        return escape_column(values) if escape_formulas else values
-    if not types:
+    if not types or (types == {str} and not escape_formulas):
         return values
     texts = [value if type(value) in PLAIN_TYPES else get_cell_text(value) for value in values]
     return (
@@ -97,16 +95,8 @@ def escape_texts(texts: Sequence[str | None]) -> Sequence[str | None]:
     """Escape the formulas among texts, most of which are none."""
     if FORMULA_TRIGGERS.isdisjoint(map(_get_first_character, filter(None, texts))):
         return texts
-    return [text and escape_formula(text) for text in texts]
-
-
-def escape_column(values: Sequence[str | None]) -> Sequence[str | None]:
-    """Escape the formulas among values that are all texts or plain."""
     return [
-        escape_formula(value)
-        if type(value) is str and value and value[0] in FORMULA_TRIGGERS
-        else value
-        for value in values
+        escape_formula(text) if text and text[0] in FORMULA_TRIGGERS else text for text in texts
     ]
 
 
