@@ -5,11 +5,12 @@ import datetime
 import io
 import json
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
 
-from testapp.models import Author, Book, Comic, Note, Publisher, Translation
+from testapp.models import Author, Book, Comic, Edition, Note, Publisher, Translation
 
 
 def write_expected(headers, rows):
@@ -23,7 +24,9 @@ def write_expected(headers, rows):
 
 def make_expected_cell(value):
     if isinstance(value, dict | list | tuple):
-        return json.dumps(value, ensure_ascii=False, default=make_expected_cell)
+        return json.dumps(
+            value, ensure_ascii=False, default=lambda item: str(make_expected_cell(item))
+        )
     if isinstance(value, bytes | memoryview):
         return bytes(value).hex()
     return value
@@ -64,6 +67,8 @@ def library(db):
     Comic.objects.create(title="Comic", author=authors[0], artist="Hergé")
     for language in ("en", "fr"):
         Translation.objects.create(book=books[0], language=language, title=f"In {language}")
+    for number in range(3):
+        Edition.objects.create(number=number, token=UUID(int=number), printed_at=book.published_at)
     Note.objects.create(
         text="note", content_type=ContentType.objects.get_for_model(Book), object_id=books[0].pk
     )

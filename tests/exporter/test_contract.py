@@ -14,6 +14,7 @@ from django.db.models import (
     ExpressionWrapper,
     F,
     FilteredRelation,
+    Func,
     OuterRef,
     Prefetch,
     Q,
@@ -45,6 +46,7 @@ from testapp.models import (
     Author,
     Book,
     Comic,
+    Edition,
     LivingAuthor,
     Lookup,
     Note,
@@ -263,6 +265,14 @@ QUERYSETS = {
     "composite primary key through a relation": lambda: (
         books.order_by("id", "translation__language"),
         ["id", "translation__pk", "translation__title"],
+    ),
+    "composite primary key of converted parts": lambda: (
+        Edition.objects.order_by("pk"),
+        ["pk", "number", "printed_at"],
+    ),
+    "comment at the end": lambda: (
+        books.order_by(Func(F("id"), template="%(expressions)s -- the end")),
+        ["id", "title"],
     ),
     "generic foreign key": lambda: (
         Note.objects.order_by("id"),

@@ -261,16 +261,18 @@ def test_thousand_columns(authors, media_root):
 
 
 @pytest.mark.parametrize("size", [10 << 20, 50 << 20])
-def test_huge_cell(child, media_root, size):
+@pytest.mark.parametrize("columns", [["cell"], ["cell", "email"]], ids=["alone", "beside"])
+def test_huge_cell(child, media_root, size, columns):
     if connection.vendor == "mysql" and size > 15 << 20:
         pytest.skip("MariaDB's max_allowed_packet is 16 MB by default")
     make_authors(1)
-    outcome = child().call("export_huge_cell", path="huge.csv", size=size)
+    outcome = child().call("export_huge_cell", path="huge.csv", size=size, columns=columns)
     assert outcome["state"] == ExportState.SUCCESS
-    assert (media_root / "huge.csv").stat().st_size == size + len("cell\r\n\r\n")
+    header, end = f"{','.join(columns)}\r\n".encode(), b"," * (len(columns) - 1) + b"\r\n"
+    assert (media_root / "huge.csv").stat().st_size == len(header) + size + len(end)
     with (media_root / "huge.csv").open("rb") as file:
-        assert file.readline() == b"cell\r\n"
-        assert file.readline().rstrip(b"\r\n").strip(b"x") == b""
+        assert file.readline() == header
+        assert file.readline().removesuffix(end).strip(b"x") == b""
     assert outcome["growth"] < 50e6 + 3 * size
 
 

@@ -71,6 +71,19 @@ class Translation(models.Model):
         return self.title
 
 
+class Edition(models.Model):
+    """A key of parts that Django converts."""
+
+    pk = models.CompositePrimaryKey("number", "token", "printed_at")
+    number = models.IntegerField()
+    token = models.UUIDField()
+    printed_at = models.DateTimeField()
+    details = models.JSONField(default=dict)
+
+    def __str__(self):
+        return str(self.pk)
+
+
 class Everything(models.Model):
     """One column of each type that all databases have."""
 
@@ -170,3 +183,17 @@ if connection.vendor == "postgresql":
 
         def __str__(self):
             return str(self.pk)
+
+
+class Odd(models.Model):
+    """A table whose columns a test creates, of other types than the fields have."""
+
+    uuid = models.UUIDField()
+    decimal = models.DecimalField(max_digits=10, decimal_places=2)
+    boolean = models.BooleanField()
+
+    class Meta:
+        managed = False
+
+    def __str__(self):
+        return str(self.pk)

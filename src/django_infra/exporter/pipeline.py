@@ -83,7 +83,7 @@ class _Transfer:
     def _write_text(self, writer: TextWriter, *, may_use_forms: bool = True) -> None:
         source, file = self._get_source(), self.delivery.file
 
-        def write_lines(lines: bytes, row_count: int) -> None:
+        def write_lines(lines: bytes | memoryview, row_count: int) -> None:
             with self._advance(source, row_count):
                 text_file.write_lines(lines, row_count)
 

@@ -6,12 +6,13 @@ import logging
 import time
 
 import pytest
-from django.db import connection, connections, transaction
-from django.db.models import Count, Func, TextField, Value
+from django.db import DataError, connection, connections, transaction
+from django.db.models import Count, Func, IntegerField, TextField, Value
 from django.db.models.expressions import RawSQL
 
 from django_infra.exporter.export import export_queryset
 from django_infra.exporter.models import DataPath, QueryExport
+from django_infra.exporter.writers.csv import CSVWriter
 from exporter.conftest import read, write_expected
 from exporter.faults.marks import needs_postgresql, needs_psycopg3
 from exporter.faults.probes import fetch
@@ -147,6 +148,91 @@ def test_a_time_limit_of_statements_is_not_that_of_the_export(spy, media_root):
     assert export.state == "success"
     assert export.data_path != DataPath.COPY
     assert export.row_count == 20_000
+
+
+class MaskingWriter(CSVWriter):
+    def format_cells(self, values):
+        return ["***" for _ in values]
+
+
+@pytest.mark.django_db
+def test_a_writer_with_cells_of_its_own_makes_all_of_them(settings):
+    settings.EXPORTER_FORMATS = {"csv": {"BACKEND": f"{__name__}.MaskingWriter"}}
+    Everything.objects.create(integer=1, date="2020-01-01", text="secret", boolean=True)
+
+    export = export_queryset(Everything.objects.all(), ["integer", "date", "text", "boolean"])
+
+    assert read(export) == b"***,***,***,***\r\n***,***,***,***\r\n"
+    assert export.data_path == DataPath.PYTHON
+
+
+@needs_postgresql
+@pytest.mark.django_db
+def test_wrappers_of_statements_see_the_export_s():
+    def look_elsewhere(execute, sql, params, many, context):
+        sql = sql.replace('FROM "testapp_publisher"', 'FROM "testapp_author" "testapp_publisher"')
+        return execute(sql, params, many, context)
+
+    Publisher.objects.create(name="publisher")
+    Author.objects.create(name="author")
+    with connection.execute_wrapper(look_elsewhere):
+        export = export_queryset(Publisher.objects.all(), {"name": "name", "one": Value(1)})
+
+    assert read(export) == b"name,one\r\nauthor,1\r\n"
+    assert export.data_path == DataPath.SQL
+
+
+@needs_postgresql
+@pytest.mark.django_db
+@pytest.mark.parametrize("width", [1599, 1660])
+def test_as_many_columns_as_the_server_takes(width):
+    Publisher.objects.create(name="one")
+    qs = Publisher.objects.annotate(**{f"c{number}": Value(number) for number in range(width)})
+    values = [f"c{number}" for number in range(width)]
+
+    export = export_queryset(qs, values)
+
+    assert read(export).decode().splitlines()[1] == ",".join(map(str, range(width)))
+
+
+@needs_postgresql
+@pytest.mark.django_db
+def test_functions_of_a_project_are_not_mistaken_for_the_server_s():
+    publisher = Publisher.objects.create(name="plain")
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA project")
+        cursor.execute(
+            "CREATE FUNCTION project.ascii(varchar) RETURNS int LANGUAGE sql AS 'SELECT 61'"
+        )
+        cursor.execute("SET LOCAL search_path = project, public")
+
+    assert read(export_queryset(Publisher.objects.all(), ["name", "id"])).endswith(
+        f"\r\nplain,{publisher.pk}\r\n".encode()
+    )
+
+
+@needs_postgresql
+@pytest.mark.django_db
+def test_an_error_that_looks_like_a_form_s_is_the_query_s():
+    Publisher.objects.create(name="one")
+    column = RawSQL("('exporter has no form for ' || name)::int", [], IntegerField())
+
+    with pytest.raises(DataError, match="exporter has no form for one"):
+        export_queryset(Publisher.objects.annotate(column=column), ["id", "column"])
+
+
+@needs_postgresql
+@pytest.mark.django_db(databases=["default", "other"], transaction=True)
+def test_a_connection_without_autocommit_keeps_its_settings(monkeypatch):
+    other = connections["other"]
+    Publisher.objects.using("other").create(name="there")
+    other.close()
+    monkeypatch.setitem(other.settings_dict, "AUTOCOMMIT", False)
+    try:
+        export_queryset(Publisher.objects.using("other"), ["id", "name"])
+        assert fetch(other, "SHOW jit") == [("on",)]
+    finally:
+        other.close()
 
 
 @needs_postgresql

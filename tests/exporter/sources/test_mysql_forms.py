@@ -9,7 +9,8 @@ from django.db.models.expressions import RawSQL
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from testapp.models import Everything, Publisher
+from django_infra.exporter.export import export_queryset
+from testapp.models import Everything, Odd, Publisher
 
 pytestmark = [
     pytest.mark.skipif(connection.vendor != "mysql", reason="needs MariaDB's or MySQL's types"),
@@ -125,6 +126,49 @@ def test_a_field_may_lie_about_the_type(export_both_ways, type_):
     by_server, by_python = export_both_ways(qs, ["id", "v"])
 
     assert by_server == by_python
+
+
+ODD_COLUMNS = {
+    "uuid": [
+        ("VARCHAR(40)", "'0190B9A0111172228333123456789ABC'"),
+        ("VARCHAR(40)", "'{0190b9a0-1111-7222-8333-123456789abc}'"),
+        ("VARCHAR(40)", "''"),
+        ("VARCHAR(40)", "'no'"),
+        ("BINARY(16)", "UNHEX('0190b9a0111172228333123456789abc')"),
+        ("BINARY(36)", "'0190b9a0-1111-7222-8333-123456789abc'"),
+    ],
+    "decimal": [("DECIMAL(10, 2) ZEROFILL", "1.5"), ("VARCHAR(9)", "'1.50'"), ("DOUBLE", "1.5")],
+    "boolean": [("TINYINT(3) ZEROFILL", "5"), ("VARCHAR(9)", "'1'"), ("DECIMAL(3, 1)", "1")],
+}
+
+
+@pytest.mark.parametrize(
+    ("column", "type_", "literal"),
+    [(column, *each) for column in ODD_COLUMNS for each in ODD_COLUMNS[column]],
+)
+def test_a_table_may_have_other_types_than_the_model(export_both_ways, column, type_, literal):
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE TEMPORARY TABLE testapp_odd (id INT, `{column}` {type_})")
+        cursor.execute(f"INSERT INTO testapp_odd VALUES (1, {literal})")
+    try:
+        by_server, by_python = export_both_ways(Odd.objects.all(), ["id", column])
+        assert by_server == by_python
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TEMPORARY TABLE testapp_odd")
+
+
+def test_an_expression_is_computed_once(export_both_ways):
+    Everything.objects.bulk_create(Everything() for _ in range(10))
+    with connection.cursor() as cursor:
+        cursor.execute("SET @calls = 0")
+    column = RawSQL("NULLIF((@calls := @calls + 1), @calls)", [], models.BooleanField())
+
+    export_queryset(Everything.objects.annotate(column=column), ["id", "column"])
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT @calls")
+        assert cursor.fetchone() == (10,)
 
 
 def test_the_server_formats_what_it_can(export_both_ways, get_path):

@@ -27,7 +27,7 @@ from django_infra.exporter.sources.reader import Cells, Chunk, RowReader, format
 from django_infra.exporter.states import DataPath
 
 # Takes lines, and the number of rows in them.
-WriteLines: TypeAlias = Callable[[bytes, int], None]
+WriteLines: TypeAlias = Callable[[bytes | memoryview, int], None]
 
 CHUNK_BYTES = 2 << 20  # of the file: rows of large cells are fetched fewer at a time
 
@@ -96,7 +96,8 @@ class Source:
                 return
             try:
                 plan = self.plan(query, cells)
-                if cells is not None and may_use_forms and not self.locks_rows(query):
+                may_use_forms = may_use_forms and not self.locks_rows(query)
+                if cells is not None and cells.takes_forms and may_use_forms:
                     plan = self.add_forms(plan, cells)
             except EmptyResultSet:
                 yield Reading(DataPath.PYTHON)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from typing import Any
@@ -65,29 +65,31 @@ class MySQLSource(Source):
         # A project's own conversions may make anything of a type.
         if "conv" in connection.settings_dict["OPTIONS"] or not can_put_forms(plan.compiler):
             return plan
-        columns = self._describe(plan)
         server = Server(connection.mysql_is_mariadb, self.get_datetime_suffix())
         forms = {
             position: Form(form)
-            for position in plan.reader.positions
-            if (form := get_form(columns[position], server))
+            for position, column in self._describe(plan).items()
+            if (form := get_form(column, server))
         }
         return self.put_forms(plan, forms, DataPath.SQL)
 
-    def _describe(self, plan: Plan) -> Sequence[Column]:
+    def _describe(self, plan: Plan) -> Mapping[int, Column]:
         """Ask the server for the types of the columns; the query does not run."""
         query = self.selection.copy_query()
         query.clear_limits()
         query.clear_ordering(force=True)
         sql, params = query.get_compiler(self.connection.alias).as_sql()
         with self.connection.cursor() as cursor:
-            cursor.execute(f"{sql} LIMIT 0", params)
+            cursor.execute(f"{sql}\nLIMIT 0", params)
             described = cursor.description
-        columns = []
-        for position, (_, type_code, _, _, _, scale, _) in enumerate(described):
-            conversion = plan.reader.get_conversion(position)
-            columns.append(Column(type_code, scale, conversion))
-        return columns
+        return {
+            position: Column(
+                type_code=described[position][1],
+                scale=described[position][5],
+                conversion=plan.reader.get_conversion(position),
+            )
+            for position in plan.reader.positions
+        }
 
     def _note_thread_id(self) -> None:
         """Ask for the id here, since mysqlclient tells it to the connection's own thread only."""

@@ -49,15 +49,15 @@ def get_form(column: Column, server: Server) -> str | None:
     Integers, floating-point numbers and texts need no form: drivers read them as fast.
     """
     code, conversion = column.type_code, column.conversion
-    if code in INTEGERS and conversion.names == (CONVERT_BOOLEAN,):
-        return _BOOLEAN
     if code == NEWDECIMAL and column.scale <= 6 and conversion.keeps({"DecimalField"}):
-        return _TEXT
+        return _DECIMAL
     # To mention anything else again is to compute it again.
     return _get_bare_form(code, conversion, server) if conversion.is_bare else None
 
 
 def _get_bare_form(code: int, conversion: Conversion, server: Server) -> str | None:
+    if code in INTEGERS:
+        return _BOOLEAN if conversion.names == (CONVERT_BOOLEAN,) else None
     if conversion.names == (CONVERT_UUID,):
         # MySQL has no type for them.
         return _UUID if server.is_mariadb else None
@@ -71,12 +71,14 @@ def _get_bare_form(code: int, conversion: Conversion, server: Server) -> str | N
 
 
 # Fails where it is reached, and not before.
-_REFUSAL = "9223372036854775807 + LENGTH({0})"
+_REFUSAL = "9223372036854775807 + 1 + LENGTH({0})"
 
-_TEXT = "CAST({0} AS CHAR)"
-_BOOLEAN = "CASE {0} WHEN 1 THEN 'True' WHEN 0 THEN 'False' ELSE CAST({0} AS CHAR) END"
+# The sum has no leading zeros, whatever the column is to be shown with.
+_DECIMAL = "CAST({0} + 0 AS CHAR)"
+_BOOLEAN = "CASE {0} WHEN 1 THEN 'True' WHEN 0 THEN 'False' ELSE CAST({0} + 0 AS CHAR) END"
 _UUID = f"""
-    CASE WHEN CAST({{0}} AS UUID) IS NOT NULL THEN CAST(CAST({{0}} AS UUID) AS CHAR)
+    CASE WHEN CHARSET({{0}}) <> 'binary' AND CAST({{0}} AS UUID) IS NOT NULL
+    THEN CAST(CAST({{0}} AS UUID) AS CHAR)
     WHEN {{0}} IS NOT NULL THEN {_REFUSAL} END
 """
 

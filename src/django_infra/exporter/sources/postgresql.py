@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -17,6 +17,7 @@ from django_infra.exporter.sources.base import Plan, Reading, Source, WriteLines
 from django_infra.exporter.sources.forms import Form, UnknownForm
 from django_infra.exporter.sources.postgresql_forms import (
     MARKER,
+    TEXT,
     TEXTS,
     Column,
     Session,
@@ -24,6 +25,8 @@ from django_infra.exporter.sources.postgresql_forms import (
 )
 from django_infra.exporter.sources.reader import Cells, Chunk, RowReader
 from django_infra.exporter.states import DataPath
+
+MAX_COLUMNS = 1600  # of the 1664 that a SELECT may have
 
 LINES_BYTES = 256 << 10  # handed on at a time, unless a line has more
 
@@ -42,16 +45,23 @@ class Lines:
         while True:
             lines, size = self.lines, 0
             for message in islice(messages, self.source.fetch_size):
+                if len(message) > LINES_BYTES:
+                    self._write_large(message)
+                    break
                 lines.append(message[:-1])
                 size += len(message)
                 if size > LINES_BYTES:
                     break
-            if not lines:
-                return
+            else:
+                if not lines:
+                    return
             self.flush()
 
     def write(self, message: bytes) -> None:
         """Take one message, as a file does."""
+        if len(message) > LINES_BYTES:
+            self._write_large(message)
+            return
         self.lines.append(message[:-1])
         self.size += len(message)
         if len(self.lines) >= self.source.fetch_size or self.size > LINES_BYTES:
@@ -62,6 +72,12 @@ class Lines:
             # Joined with an empty one after the last, each has its end.
             lines, self.lines, self.size = [*self.lines, b""], [], 0
             self.write_lines(b"\r\n".join(lines), len(lines) - 1)
+
+    def _write_large(self, message: bytes | memoryview) -> None:
+        """Hand on a line without a copy of it."""
+        self.flush()
+        self.write_lines(memoryview(message)[:-1], 0)
+        self.write_lines(b"\r\n", 1)
 
 
 class PostgreSQLSource(Source):
@@ -84,18 +100,20 @@ class PostgreSQLSource(Source):
                 raw.cancel()
 
     def add_forms(self, plan: Plan, cells: Cells) -> Plan:
+        if plan.reader.width >= MAX_COLUMNS:
+            return plan
         columns, session = self._describe(plan)
         forms = {
             position: form
-            for position in plan.reader.positions
-            if (form := get_form(columns[position], session, cells.escape_formulas))
+            for position, column in columns.items()
+            if (form := get_form(column, session, cells.escape_formulas))
         }
         reader = plan.reader.with_forms({position: Form(sql) for position, sql in forms.items()})
         if reader.unformed == plan.reader.unformed:
             return plan
         if self._can_copy(columns, session, reader, cells):
             return self._plan_copy(plan, reader)
-        names = [f"c{position}" for position in range(len(columns))]
+        names = [f"c{position}" for position in range(plan.reader.width)]
         selected = [
             f"({forms[position].format(name)})::text" if position in forms else name
             for position, name in enumerate(names)
@@ -105,51 +123,64 @@ class PostgreSQLSource(Source):
 
     @contextmanager
     def _transaction(self, query: Query) -> Iterator[None]:
+        # Before that, one without autocommit looks as if it were in no transaction.
+        self.connection.ensure_connection()
         self._is_own_transaction = not is_in_transaction(self.connection.alias)
         with super()._transaction(query):
             yield
 
-    def _describe(self, plan: Plan) -> tuple[Sequence[Column], Session]:
+    def _describe(self, plan: Plan) -> tuple[Mapping[int, Column], Session]:
         """Ask the server for its settings and the types of the columns; the query does not run.
 
         Forms make a query look so dear that the server would compile it, for longer than it
         takes to send the first rows. That ends with the transaction, so it must be ours.
         """
-        no_compiler = "set_config('jit', 'off', true)" if self._is_own_transaction else "NULL"
+        no_compiler = "set_config('jit', 'off', true)" if self._is_own_transaction else "''"
+        settings = ", ".join(f"current_setting('{name}')" for name in Session.SETTINGS)
         sql = (
-            "SELECT current_setting('DateStyle'), current_setting('extra_float_digits')::integer,"
-            " current_setting('server_encoding'), current_setting('statement_timeout'),"
-            f" current_setting('TimeZone'), {no_compiler}, query.*"
-            f" FROM (SELECT) AS nothing LEFT JOIN ({plan.sql}) AS query ON FALSE"
+            f"SELECT ARRAY[{settings}, {no_compiler}], query.*"
+            f" FROM (SELECT) AS nothing LEFT JOIN ({plan.sql}\n) AS query ON FALSE"
         )
         with self.connection.cursor() as cursor:
             cursor.execute(sql, plan.params)
-            style, digits, encoding, time_limit, zone = cursor.fetchone()[:5]
-            described = cursor.description[6:]
-            loaders = [self._name_loader(cursor, column.type_code) for column in described]
-        columns = [
-            Column(column.type_code, column.scale, loader, plan.reader.get_conversion(position))
-            for position, (column, loader) in enumerate(zip(described, loaders, strict=True))
-        ]
+            style, digits, encoding, time_limit, zone, _ = cursor.fetchone()[0]
+            described = cursor.description[1:]
+            columns = {
+                position: Column(
+                    oid=described[position].type_code,
+                    scale=described[position].scale,
+                    loader=self._name_loader(cursor, described[position].type_code),
+                    conversion=plan.reader.get_conversion(position),
+                )
+                for position in plan.reader.positions
+            }
+            text_loader = self._name_loader(cursor, TEXT)
         is_in_utc = self.get_datetime_suffix() == "+00:00"
-        return columns, Session(style, digits, encoding, time_limit, zone, is_in_utc)
+        session = Session(style, digits, encoding, time_limit, zone, text_loader, is_in_utc)
+        return columns, session
 
     def _name_loader(self, cursor: Any, oid: int) -> str:
-        """Return the name of what makes Python's objects of the type."""
+        """Return the name of what loads the type, or '?' if that is a project's own."""
         if is_psycopg3:
             loader = cursor.adapters.get_loader(oid, self.driver.pq.Format.TEXT)
-            return getattr(loader, "__name__", "")
+            module = getattr(loader, "__module__", "")
+            return loader.__name__ if module.startswith(("psycopg", "django.db.")) else "?"
         types = cursor.connection.string_types
         loader = types.get(oid) or self.driver.extensions.string_types.get(oid)
-        return getattr(loader, "name", "")
+        if loader is None:
+            return ""
+        # Django registers one for UUIDs.
+        is_known = loader.name == "UUID" or loader is vars(self.driver._psycopg).get(loader.name)
+        return loader.name if is_known else "?"
 
     def _can_copy(
-        self, columns: Sequence[Column], session: Session, reader: RowReader, cells: Cells
+        self, columns: Mapping[int, Column], session: Session, reader: RowReader, cells: Cells
     ) -> bool:
         """Tell whether each line can be made by the server.
 
         A text that is alone on its line COPY quotes by rules of its own. Parameters that the
-        server would bind cannot go into its statement, whose time is that of the whole export.
+        server would bind cannot go into its statement, whose time is that of the whole export,
+        and which no wrapper of Django's sees.
         """
         features: Any = self.connection.features
         positions = reader.positions
@@ -160,6 +191,7 @@ class PostgreSQLSource(Source):
             and not session.has_time_limit
             and not is_lone_text
             and not features.uses_server_side_binding
+            and not self.connection.execute_wrappers
         )
 
     def _plan_copy(self, plan: Plan, reader: RowReader) -> Plan:
@@ -187,35 +219,38 @@ class PostgreSQLSource(Source):
             with super().run(plan) as reading:
                 yield reading
             return
-        yield Reading(plan.path, copy=partial(self._copy, plan.sql))
+        yield Reading(plan.path, copy=partial(self._copy, plan))
 
-    def _copy(self, sql: str, write_lines: WriteLines) -> None:
+    def _copy(self, plan: Plan, write_lines: WriteLines) -> None:
         lines = Lines(self, write_lines)
-        with (
-            _tell_unknown_form(),
-            self.connection.wrap_database_errors,
-            self.connection.cursor() as cursor,
-        ):
-            if is_psycopg3:
-                with cursor.copy(sql) as copy:
-                    lines.take(iter(copy))
-            else:
-                self._copy_psycopg2(cursor, sql, lines)
+        copy = self._copy_psycopg if is_psycopg3 else self._copy_psycopg2
+        try:
+            with self.connection.wrap_database_errors, self.connection.cursor() as cursor:
+                copy(cursor, plan.sql, lines)
+        except DataError as error:
+            _tell_unknown_form(error, plan.reader)
+            raise
+
+    def _copy_psycopg(self, cursor: Any, sql: str, lines: Lines) -> None:
+        with cursor.copy(sql) as copy:
+            lines.take(iter(copy))
 
     def _copy_psycopg2(self, cursor: Any, sql: str, lines: Lines) -> None:
         try:
             cursor.copy_expert(sql, lines)
             lines.flush()
-        except BaseException:
+        except BaseException as error:
             # The next statement reads what is left of the result, so let there be nothing left.
             self.interrupt()
+            if isinstance(error, self.driver.Error) and self.connection.connection.closed:
+                raise self.driver.OperationalError(str(error)) from error
             raise
 
     def _read(self, cursor: Any, reader: RowReader) -> Iterator[Chunk]:
         try:
-            with _tell_unknown_form():
-                yield from super()._read(cursor, reader)
+            yield from super()._read(cursor, reader)
         except DataError as error:
+            _tell_unknown_form(error, reader)
             if (cell := self._find_unknown_value(cursor)) is not None:
                 row, position = cell
                 add_location(
@@ -251,15 +286,11 @@ def _select_from(inner: str, names: Sequence[str], selected: Sequence[str]) -> s
     """
     return (
         f"SELECT {', '.join(selected)} FROM"
-        f" (SELECT * FROM ({inner}) AS inside OFFSET 0) AS query ({', '.join(names)})"
+        f" (SELECT * FROM ({inner}\n) AS inside OFFSET 0) AS query ({', '.join(names)})"
     )
 
 
-@contextmanager
-def _tell_unknown_form() -> Iterator[None]:
-    try:
-        yield
-    except DataError as error:
-        if MARKER in str(error):
-            raise UnknownForm(str(error)) from error
-        raise
+def _tell_unknown_form(error: DataError, reader: RowReader) -> None:
+    """Raise UnknownForm if a form has refused a value."""
+    if reader.forms and MARKER in str(error):
+        raise UnknownForm(str(error)) from error

@@ -6,7 +6,9 @@ with MARKER in its message, so that it can be told in the way of all others.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import ClassVar
 
 from django_infra.exporter.sources.forms import Conversion
 
@@ -61,17 +63,32 @@ _SUITABLE_FIELDS = {
 class Session:
     """The settings of a session on which the text of values depends."""
 
+    # By these names, in this order.
+    SETTINGS: ClassVar = (
+        "DateStyle",
+        "extra_float_digits",
+        "server_encoding",
+        "statement_timeout",
+        "TimeZone",
+    )
+
     date_style: str
-    extra_float_digits: int
+    extra_float_digits: str
     server_encoding: str
     statement_timeout: str
     time_zone: str
+    # What makes Python's texts of the forms'.
+    text_loader: str
     # Are Django's datetimes aware and in UTC?
     is_django_in_utc: bool
 
     @property
     def has_time_limit(self) -> bool:
         return self.statement_timeout != "0"
+
+    @property
+    def has_plain_text(self) -> bool:
+        return self.server_encoding == "UTF8" and self.text_loader in LOADERS[TEXT]
 
     @property
     def has_iso_dates(self) -> bool:
@@ -90,7 +107,13 @@ class Column:
 
 def get_form(column: Column, session: Session, escape_formulas: bool) -> str | None:
     """Return SQL over a column named {0} whose text is that of the cell, NULL if that is empty."""
-    if session.server_encoding != "UTF8" or not _is_loaded_as_it_is(column):
+    form = _choose_form(column, session, escape_formulas)
+    # A project may have functions of the same names.
+    return form and _FUNCTION.sub(r"pg_catalog.\1(", form)
+
+
+def _choose_form(column: Column, session: Session, escape_formulas: bool) -> str | None:
+    if not session.has_plain_text or not _is_loaded_as_it_is(column):
         return None
     match column.oid:
         case _ if column.oid in TEXTS:
@@ -101,7 +124,7 @@ def get_form(column: Column, session: Session, escape_formulas: bool) -> str | N
             return _PLAIN if column.scale is not None and column.scale <= 6 else _NUMERIC
         case _ if column.oid == FLOAT8:
             # Only then can the text be read back as the same number.
-            return _FLOAT if session.extra_float_digits > 0 else None
+            return _FLOAT if int(session.extra_float_digits) > 0 else None
     return _FORMS[column.oid]
 
 
@@ -118,6 +141,11 @@ def _get_time_form(oid: int, session: Session) -> str | None:
         return _TIME_FORMS[oid]
     return _TIMESTAMPTZ if session.is_django_in_utc and session.time_zone == "UTC" else None
 
+
+_FUNCTION = re.compile(
+    r"\b(abs|ascii|encode|family|host|left|length|ltrim|masklen|replace|rpad|rtrim|scale"
+    r"|split_part|substr|trunc)\("
+)
 
 # SQL that fails where it is reached, and not before.
 _REFUSAL = f"('{MARKER} ' || {{0}}::text)::integer::text"

@@ -22,6 +22,9 @@ class Cells(Protocol):
     def escape_formulas(self) -> bool: ...
 
     @property
+    def takes_forms(self) -> bool: ...
+
+    @property
     def takes_csv(self) -> bool: ...
 
     def format_cells(self, values: Sequence[Any], /) -> Sequence[str | None]: ...
@@ -80,10 +83,9 @@ class RowReader:
         return [span for span in self.spans if isinstance(span, int)]
 
     def get_conversion(self, position: int) -> Conversion:
+        """Return what Django does to the single value that stands there."""
         converters, _ = self.converters.get(position, ((), None))
-        index = self.indexes.get(position)
-        expression = None if index is None else self.expressions[index]
-        return describe_conversion(expression, converters)
+        return describe_conversion(self.expressions[self.indexes[position]], converters)
 
     @property
     def unformed(self) -> Sequence[str]:

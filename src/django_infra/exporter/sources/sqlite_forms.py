@@ -148,7 +148,9 @@ def _read_uuids(values: Sequence[Any]) -> Sequence[str | None] | None:
 
 
 def _make_decimal_reader(field: Any) -> Read:
-    places = field.decimal_places or 0
+    if field.decimal_places is None or field.decimal_places > 6:
+        return _read_nothing
+    places = field.decimal_places
     digits = min(DECIMAL_DIGITS, field.max_digits or DECIMAL_DIGITS)
     # Numbers below have no more digits than they keep.
     limit = 10.0 ** (digits - places)
@@ -165,7 +167,7 @@ def _make_decimal_reader(field: Any) -> Read:
         is_short = not values or (-limit < min(values) and max(values) < limit)
         return cells if is_exact and is_short else None
 
-    return read_decimals if places <= 6 else _read_nothing
+    return read_decimals
 
 
 def _read_nothing(values: Sequence[Any]) -> None:
@@ -174,12 +176,13 @@ def _read_nothing(values: Sequence[Any]) -> None:
 
 def _make_computed_decimal_reader() -> Read:
     create = decimal.Context(prec=DECIMAL_DIGITS).create_decimal_from_float
+    limit = 10**DECIMAL_DIGITS
 
     @_skip_nulls
     def read_computed_decimals(values: Sequence[Any]) -> Sequence[str | None] | None:
-        if not set(map(type, values)) <= {int, float}:
-            return None
-        return list(map(str, map(create, values)))
+        # Versions of Django differ in what they make of larger integers.
+        is_known = set(map(type, values)) <= {int, float} and max(map(abs, values)) < limit
+        return list(map(str, map(create, values))) if is_known else None
 
     return read_computed_decimals
 

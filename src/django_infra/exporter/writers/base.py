@@ -35,7 +35,7 @@ class TextFile(ABC):
         """Append rows given column by column, each cell as ``format_cells()`` returns it."""
 
     @abstractmethod
-    def write_lines(self, lines: bytes, row_count: int) -> None:
+    def write_lines(self, lines: bytes | memoryview, row_count: int) -> None:
         """Append rows that somebody else has made lines of."""
 
 
@@ -48,6 +48,11 @@ class TextWriter(Writer):
     @abstractmethod
     def takes_text(self) -> bool:
         """Whether ``open_text()`` makes the same file as ``open()``."""
+
+    @property
+    @abstractmethod
+    def takes_forms(self) -> bool:
+        """Whether ``format_cells()`` makes what docs/cells.md says, so that others may do it."""
 
     @property
     @abstractmethod

@@ -37,8 +37,12 @@ class CSVWriter(TextWriter):
         return LineEncoder.knows(self.dialect) and "open_text" in vars(definer)
 
     @property
+    def takes_forms(self) -> bool:
+        return type(self).format_cells is CSVWriter.format_cells
+
+    @property
     def takes_csv(self) -> bool:
-        return self.takes_text and self.dialect is csv.excel
+        return self.takes_forms and self.takes_text and self.dialect is csv.excel
 
     def format_cells(self, values: Sequence[Any]) -> Sequence[str | None]:
         return format_texts(values, escape_formulas=self.escape_formulas)
@@ -99,7 +103,7 @@ class CSVFile(TextFile):
             raise
         self.row_count += len(columns[0])
 
-    def write_lines(self, lines: bytes, row_count: int) -> None:
+    def write_lines(self, lines: bytes | memoryview, row_count: int) -> None:
         self.file.write(lines)
         self.row_count += row_count
 
