@@ -103,7 +103,7 @@ def test_states_and_progress_are_seen_from_another_connection(
             updates.append(sql)
         return execute(sql, params, many, context)
 
-    spy(lambda number: time.sleep(0.14), chunk_size=2)
+    spy(lambda number: time.sleep(0.2), chunk_size=2)
     seen, end = observe()
     started = time.monotonic()
     try:

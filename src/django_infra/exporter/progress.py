@@ -112,7 +112,8 @@ class ThreadedProgress(Progress):
     """Tell the row from a thread with a connection of its own, and count in another.
 
     The connection that streams rows is busy, and before the first row it may sort for minutes.
-    Neither does anything for a second; an export that is done by then opens no connection.
+    Neither does anything for a second, and rows are counted from the next one on: an export that
+    is done by then opens no connection, and leaves the server alone.
     """
 
     def __enter__(self) -> Self:
@@ -140,6 +141,9 @@ class ThreadedProgress(Progress):
 
     def _run(self) -> None:
         try:
+            if self._stop.wait(INTERVAL):
+                return
+            self._try_to_tell()
             while not (self._stop.wait(INTERVAL) or self.is_interrupted):
                 if not self._counter.is_started:
                     self._counter.start()

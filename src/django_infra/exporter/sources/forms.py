@@ -19,6 +19,15 @@ CONVERT_TIME = "DatabaseOperations.convert_timefield_value"
 CONVERT_UUID = "DatabaseOperations.convert_uuidfield_value"
 
 
+INTEGER_FIELDS = {
+    "BigIntegerField",
+    "IntegerField",
+    "PositiveBigIntegerField",
+    "PositiveIntegerField",
+    "PositiveSmallIntegerField",
+    "SmallIntegerField",
+}
+
 PLAIN = "{0}"
 
 

@@ -9,7 +9,7 @@ from django.db import Error, OperationalError
 from django.db.backends.mysql.base import CursorWrapper
 
 from django_infra.exporter.sources.base import Plan, Source
-from django_infra.exporter.sources.forms import Form, UnknownForm, can_put_forms
+from django_infra.exporter.sources.forms import UnknownForm, can_put_forms
 from django_infra.exporter.sources.mysql_forms import OUT_OF_RANGE, Column, Server, get_form
 from django_infra.exporter.sources.reader import Cells, Chunk, Row, RowReader
 from django_infra.exporter.states import DataPath
@@ -67,7 +67,7 @@ class MySQLSource(Source):
             return plan
         server = Server(connection.mysql_is_mariadb, self.get_datetime_suffix())
         forms = {
-            position: Form(form)
+            position: form
             for position, column in self._describe(plan).items()
             if (form := get_form(column, server))
         }

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from django_infra.exporter.sources.forms import Conversion
+from django_infra.exporter.sources.forms import INTEGER_FIELDS, Conversion
 
 MARKER = "exporter has no form for"
 
@@ -41,19 +41,11 @@ LOADERS = {
     INET: {"TextLoader", ""},
 }
 
-_INTEGER_FIELDS = {
-    "BigIntegerField",
-    "IntegerField",
-    "PositiveBigIntegerField",
-    "PositiveIntegerField",
-    "PositiveSmallIntegerField",
-    "SmallIntegerField",
-}
 # Fields of which Django's convert_value() makes nothing else of the types' values.
 _SUITABLE_FIELDS = {
-    INT2: _INTEGER_FIELDS,
-    INT4: _INTEGER_FIELDS,
-    INT8: _INTEGER_FIELDS,
+    INT2: INTEGER_FIELDS,
+    INT4: INTEGER_FIELDS,
+    INT8: INTEGER_FIELDS,
     FLOAT8: {"FloatField"},
     NUMERIC: {"DecimalField"},
 }
