@@ -35,6 +35,18 @@ SESSIONS = {
 }
 
 
+# A condition that takes the database minutes, and lets no row through.
+STALLING = {
+    "sqlite": """
+        (WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000000000)
+        SELECT COUNT(*) FROM n) < 0
+    """,
+    "postgresql": "pg_sleep(120) IS NULL",
+    # MariaDB knows without asking that SLEEP() is not null.
+    "mysql": "SLEEP(120) = 5",
+}
+
+
 def find_files(*folders):
     return [
         str(path.relative_to(folder))

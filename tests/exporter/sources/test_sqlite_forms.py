@@ -184,6 +184,23 @@ def test_any_number_in_a_decimal_column(export_both_ways, monkeypatch, places, d
         field.__dict__.pop("context", None)
 
 
+@pytest.mark.parametrize("column", VALUES)
+def test_nothing_but_nulls(export_both_ways, column):
+    output_field = Everything._meta.get_field(column).clone()
+    check_column(column, export_both_ways, [None], ExpressionWrapper(F(column), output_field))
+    check_column(column, export_both_ways, [None] * 20)
+
+
+def test_sums_of_nothing(export_both_ways):
+    """The first chunk is one row."""
+    insert("integer", [1, 2, 3])
+    qs = Everything.objects.annotate(total=Sum("decimal")).order_by("pk")
+
+    by_text, by_value = export_both_ways(qs, ["integer", "total"])
+
+    assert by_text == by_value == b"integer,total\r\n1,\r\n2,\r\n3,\r\n"
+
+
 @pytest.fixture
 def in_berlin(db, monkeypatch):
     """Have the database keep datetimes in another zone than UTC."""

@@ -49,7 +49,7 @@ def get_form(conversion: Conversion, *, datetime_suffix: str | None) -> Form | N
     """
     match conversion.names:
         case (name,) if name == CONVERT_DECIMAL and conversion.column is not None:
-            return Form(read=_make_decimal_reader(conversion.column.output_field))
+            return _get_decimal_form(conversion.column.output_field)
         case (name,) if name == CONVERT_DATETIME and datetime_suffix is not None:
             return Form(UNDECLARED, _make_datetime_reader(datetime_suffix))
         case (name,) if name == CONVERT_DATE:
@@ -58,13 +58,15 @@ def get_form(conversion: Conversion, *, datetime_suffix: str | None) -> Form | N
 
 
 def _skip_nulls(read: Read) -> Read:
-    """Have the function read values of which none is None."""
+    """Have the function read one value or more, of which none is None."""
 
     def read_some(values: Sequence[Any]) -> Sequence[str | None] | None:
         if None not in values:
             return read(values)
-        cells = read([value for value in values if value is not None])
-        if cells is None:
+        some = [value for value in values if value is not None]
+        if not some:
+            return values
+        if (cells := read(some)) is None:
             return None
         rest = iter(cells)
         return [None if value is None else next(rest) for value in values]
@@ -147,10 +149,11 @@ def _read_uuids(values: Sequence[Any]) -> Sequence[str | None] | None:
     return [f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}" for text in values]
 
 
-def _make_decimal_reader(field: Any) -> Read:
-    if field.decimal_places is None or field.decimal_places > 6:
-        return _read_nothing
+def _get_decimal_form(field: Any) -> Form | None:
     places = field.decimal_places
+    # With more places, small numbers have an exponent.
+    if places is None or places > 6:
+        return None
     digits = min(DECIMAL_DIGITS, field.max_digits or DECIMAL_DIGITS)
     # Numbers below have no more digits than they keep.
     limit = 10.0 ** (digits - places)
@@ -162,34 +165,26 @@ def _make_decimal_reader(field: Any) -> Read:
             return None
         cells = (template * len(values) % tuple(values)).split("\n")
         cells.pop()
-        # A number that its cell gives back needs no rounding, and none smaller needs an exponent.
+        # A number that its cell gives back needs no rounding.
         is_exact = list(map(float, cells)) == list(values)
-        is_short = not values or (-limit < min(values) and max(values) < limit)
+        is_short = -limit < min(values) and max(values) < limit
         return cells if is_exact and is_short else None
 
-    return read_decimals
+    return Form(read=read_decimals)
 
 
-def _read_nothing(values: Sequence[Any]) -> None:
-    return None
-
-
-def _make_computed_decimal_reader() -> Read:
-    create = decimal.Context(prec=DECIMAL_DIGITS).create_decimal_from_float
+@_skip_nulls
+def _read_computed_decimals(values: Sequence[Any]) -> Sequence[str | None] | None:
+    # Versions of Django differ in what they make of larger integers.
     limit = 10**DECIMAL_DIGITS
-
-    @_skip_nulls
-    def read_computed_decimals(values: Sequence[Any]) -> Sequence[str | None] | None:
-        # Versions of Django differ in what they make of larger integers.
-        is_known = set(map(type, values)) <= {int, float} and max(map(abs, values)) < limit
-        return list(map(str, map(create, values))) if is_known else None
-
-    return read_computed_decimals
+    is_known = set(map(type, values)) <= {int, float} and max(map(abs, values)) < limit
+    create = decimal.Context(prec=DECIMAL_DIGITS).create_decimal_from_float
+    return list(map(str, map(create, values))) if is_known else None
 
 
 _FORMS = {
     (CONVERT_BOOLEAN,): Form(UNDECLARED, _read_booleans),
     (CONVERT_TIME,): Form(UNDECLARED, _read_times),
     (CONVERT_UUID,): Form(PLAIN, _read_uuids),
-    (CONVERT_DECIMAL, CONVERT_VALUE): Form(PLAIN, _make_computed_decimal_reader()),
+    (CONVERT_DECIMAL, CONVERT_VALUE): Form(PLAIN, _read_computed_decimals),
 }
