@@ -53,7 +53,7 @@ def make_export(state=ExportState.SUCCESS, error=None, **fields):
     defaults = {"model": Author, "format": "csv", "storage_alias": "default"}
     export = QueryExport.objects.schedule(**defaults | fields)
     if state != ExportState.SCHEDULED:
-        export.start()
+        export.claim("token")
     if state == ExportState.SUCCESS:
         export.succeed(row_count=12345, file_size=2048, job_time=datetime.timedelta(seconds=61))
     if state == ExportState.FAIL:

@@ -46,7 +46,7 @@ def make_export(state, **fields):
     """Return an export that took the way to the state."""
     export = schedule(**fields)
     if state != ExportState.SCHEDULED:
-        assert export.start()
+        assert export.claim("token")
     if state == ExportState.SUCCESS:
         assert export.succeed(row_count=2, file_size=10, job_time=SECOND)
     if state == ExportState.FAIL:
@@ -162,10 +162,19 @@ def test_a_scheduled_export_knows_what_it_is_to_write(django_user_model):
     assert abs(timezone.now() - facts.pop("heartbeat_at")) < datetime.timedelta(minutes=1)
     assert facts == {
         "id": export.id,
+        "name": "",
+        "params": {},
+        "language": "",
+        "time_zone": "",
         "model_label": "testapp.Book",
         "format": "csv",
         "state": "scheduled",
         "created_by_id": user.pk,
+        "owner_key": str(user.pk),
+        "handed_over_at": None,
+        "attempt": 0,
+        "failures": [],
+        "token": "",
         "created_at": export.created_at,
         "start_time": None,
         "finished_at": None,
@@ -176,9 +185,12 @@ def test_a_scheduled_export_knows_what_it_is_to_write(django_user_model):
         "progress_percent": None,
         "storage_alias": "default",
         "file_path": f"some/where-{export.id}.csv",
+        "object_name": f"some/where-{export.id}.csv",
         "path_key": export.path_key,
         "file": "",
         "file_size": None,
+        "expires_at": None,
+        "file_deleted_at": None,
         "error_log": "",
     }
     assert len(export.path_key) == 64
@@ -193,7 +205,7 @@ def test_the_longest_path_is_stored():
     path = "/".join(["€" * 85] * 5 + ["😀" * 63, "x" * 18])
     path += "x" * (MAX_PATH_LENGTH - len(path))
     export = schedule(file_path=clean_path(path))
-    export.start()
+    export.claim("token")
     export.succeed(row_count=0, file_size=0, job_time=SECOND)
     assert get_facts(export)["file"] == get_facts(export)["file_path"] == path
 
@@ -279,7 +291,7 @@ def test_an_export_may_live_in_another_database():
     export = schedule(QueryExport.objects.using("other"), file_path="a.csv")
     assert export.database == "other"
     assert schedule(file_path="a.csv").database == "default"
-    assert export.start()
+    assert export.claim("token")
     assert export.beat(row_count=1, progress_percent=None)
     assert export.is_recorded_as(ExportState.PROCESSING)
     assert export.succeed(row_count=1, file_size=1, job_time=SECOND)
@@ -298,7 +310,7 @@ def test_an_export_read_from_a_replica_is_written_where_the_router_says(settings
     settings.DATABASE_ROUTERS = [ReplicaRouter()]
     replica = QueryExport.objects.get()
     assert replica._state.db == "other"
-    assert replica.start()
+    assert replica.claim("token")
     assert QueryExport.objects.using("default").get().state == "processing"
     assert QueryExport.objects.using("other").get().state == "scheduled"
 
@@ -319,7 +331,7 @@ def test_the_router_chooses_where_an_export_is_scheduled(settings):
 # Transitions
 
 TRANSITIONS = {
-    "start": (lambda export: export.start(), {"scheduled"}, "processing"),
+    "start": (lambda export: export.claim("token"), {"scheduled"}, "processing"),
     "beat": (
         lambda export: export.beat(row_count=1, progress_percent=50),
         {"processing"},
@@ -385,7 +397,7 @@ def test_a_transition_is_one_query_and_touches_one_row(name, django_assert_num_q
 
 def test_start_writes_the_time_and_the_first_heartbeat():
     export = schedule()
-    assert export.start()
+    assert export.claim("token")
     facts = get_facts(export)
     assert (export.state, export.row_count) == (facts["state"], facts["row_count"])
     assert facts["row_count"] == 0
@@ -434,7 +446,7 @@ def test_beat_may_repeat_itself():
 
 def test_succeed_writes_the_facts():
     export = schedule(file_path="a/b.csv")
-    export.start()
+    export.claim("token")
     assert export.succeed(row_count=3, file_size=20, job_time=SECOND)
     facts = get_facts(export)
     assert facts["finished_at"] == export.finished_at >= export.start_time

@@ -9,7 +9,7 @@ import pytest
 from django.db.models import F
 
 from django_infra.exporter.models import ExportState, QueryExport
-from django_infra.exporter.recovery import fail_lost_exports
+from django_infra.exporter.recovery import recover_exports
 from exporter.faults.authors import export_authors, make_authors_csv
 from exporter.faults.children import plan_chunks
 from exporter.faults.marks import commits, needs_sqlite
@@ -36,7 +36,7 @@ def test_killed_export_is_failed_by_the_next_one(
     assert killed.heartbeat_at is not None
     assert find_files(media_root) == []
     assert len(find_files(temp_dir)) == 1
-    assert fail_lost_exports() == 0  # not before the lease has run out
+    assert recover_exports().failed == 0  # not before the lease has run out
 
     settings.EXPORTER_LEASE = 2
     time.sleep(2.1)
@@ -72,8 +72,8 @@ def test_killed_between_file_and_success_leaves_nothing(
     assert killed.file_path in remains()
 
     age_heartbeats()
-    assert fail_lost_exports() == 1
-    assert fail_lost_exports() == 0
+    assert recover_exports().failed == 1
+    assert recover_exports().failed == 0
     killed.refresh_from_db()
     assert killed.state == ExportState.FAIL
     assert remains() == []
@@ -90,7 +90,7 @@ def test_killed_after_copy_to_another_device_leaves_nothing(
     assert len(remains()) == 2
 
     age_heartbeats()
-    assert fail_lost_exports() == 1
+    assert recover_exports().failed == 1
     assert remains() == []
     assert find_files(elsewhere) == []
 
@@ -103,7 +103,7 @@ def test_recovery_spares_the_file_of_a_stranger(authors, child, media_root, temp
     (media_root / "theirs.csv").write_text("theirs")
 
     age_heartbeats()
-    assert fail_lost_exports() == 1
+    assert recover_exports().failed == 1
     assert (media_root / "theirs.csv").read_text() == "theirs"
     assert find_files(temp_dir) == []
 
@@ -166,7 +166,7 @@ def test_lost_export_fails_although_its_storage_is_gone(settings, authors, child
     QueryExport.objects.update(storage_alias="abolished")
     age_heartbeats()
 
-    assert fail_lost_exports() == 1
+    assert recover_exports().failed == 1
     assert QueryExport.objects.get().state == ExportState.FAIL
     assert "Could not remove" in caplog.text
 

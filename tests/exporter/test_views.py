@@ -60,7 +60,7 @@ def make_export(user=None, state=ExportState.SUCCESS, **fields):
     defaults = {"model": Author, "format": "csv", "storage_alias": "default"}
     export = QueryExport.objects.schedule(created_by=user, **defaults | fields)
     if state != ExportState.SCHEDULED:
-        export.start()
+        export.claim("token")
     if state == ExportState.SUCCESS:
         export.succeed(row_count=2, file_size=10, job_time=datetime.timedelta(seconds=61))
     if state == ExportState.FAIL:

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 from django.core import checks
+from django.db.models.signals import post_delete
 from django.utils.translation import gettext_lazy as _
 
-from django_infra.exporter.checks import check_media_urls, check_settings
+from django_infra.exporter.checks import check_media_urls, check_named_exports, check_settings
+from django_infra.exporter.registry import autodiscover
 
 
 class ExporterConfig(AppConfig):
@@ -14,5 +16,15 @@ class ExporterConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        # They import the models, which are there only now.
+        from django_infra.exporter.remains import remove_file_of_deleted_row
+        from django_infra.exporter.runners.checks import check_runner
+
         checks.register(check_settings, checks.Tags.files)
         checks.register(check_media_urls, checks.Tags.security)
+        checks.register(check_named_exports)
+        checks.register(check_runner)
+        post_delete.connect(
+            remove_file_of_deleted_row, sender="exporter.QueryExport", dispatch_uid="exporter"
+        )
+        autodiscover()

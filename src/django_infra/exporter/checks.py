@@ -21,7 +21,11 @@ from django_infra.exporter.exceptions import (
     InvalidSetting,
 )
 from django_infra.exporter.formats import check_format_name, get_formats, get_writer
+from django_infra.exporter.limits import find_limit_fault
 from django_infra.exporter.paths import MAX_ID_LENGTH, find_fault
+from django_infra.exporter.registry import registry
+
+MAX_ATTEMPTS = 20
 
 
 def check_settings(
@@ -36,7 +40,23 @@ def check_settings(
         *_check_temp_dir(),
         *_check_escape_formulas(),
         *_check_lease(),
+        *_check_attempts(),
+        *_check_limits(),
         *_check_old_storage_setting(),
+    ]
+
+
+def check_named_exports(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Check what each ``exports.py`` declares."""
+    return [
+        Error(
+            f"The named export {export.name!r} ({export!r}) cannot work: {fault}.",
+            id="exporter.E011",
+        )
+        for export in registry.exports
+        for fault in registry.find_faults(export)
     ]
 
 
@@ -48,6 +68,8 @@ def require_settings() -> None:
         _check_path_prefix,
         _check_temp_dir,
         _check_escape_formulas,
+        _check_attempts,
+        _check_limits,
     ):
         for message in check():
             raise InvalidSetting(message.msg)
@@ -173,13 +195,47 @@ def _check_escape_formulas() -> Iterator[CheckMessage]:
 
 
 def _check_lease() -> Iterator[CheckMessage]:
-    is_number = isinstance(conf.lease, int | float) and not isinstance(conf.lease, bool)
-    if not is_number or not 2 <= conf.lease < math.inf:
+    if not _is_number(conf.lease, at_least=2):
         yield Error(
             f"EXPORTER_LEASE is {conf.lease!r}, but must be a number of seconds, at least 2.",
             hint="A heartbeat comes every second.",
             id="exporter.E007",
         )
+
+
+def _check_attempts() -> Iterator[CheckMessage]:
+    if type(conf.max_attempts) is not int or not 1 <= conf.max_attempts <= MAX_ATTEMPTS:
+        yield Error(
+            f"EXPORTER_MAX_ATTEMPTS is {conf.max_attempts!r}, but must be an integer from 1 to "
+            f"{MAX_ATTEMPTS}.",
+            id="exporter.E009",
+        )
+    for name, value in (
+        ("EXPORTER_RETRY_DELAY", conf.retry_delay),
+        ("EXPORTER_HANDOVER_TIMEOUT", conf.handover_timeout),
+    ):
+        if not _is_number(value, at_least=0):
+            yield Error(
+                f"{name} is {value!r}, but must be a number of seconds, not negative.",
+                id="exporter.E009",
+            )
+
+
+def _check_limits() -> Iterator[CheckMessage]:
+    for name, value in (
+        ("EXPORTER_MAX_ROWS", conf.max_rows),
+        ("EXPORTER_MAX_FILE_SIZE", conf.max_file_size),
+        ("EXPORTER_MAX_ACTIVE_PER_USER", conf.max_active_per_user),
+        ("EXPORTER_EXPIRES_IN", conf.expires_in),
+        ("EXPORTER_DELETE_ROWS_AFTER", conf.delete_rows_after),
+    ):
+        if fault := find_limit_fault(name, value):
+            yield Error(f"{fault}.", id="exporter.E010")
+
+
+def _is_number(value: Any, *, at_least: float) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and at_least <= value < math.inf
 
 
 def _check_old_storage_setting() -> Iterator[CheckMessage]:

@@ -69,7 +69,7 @@ def select(qs: QuerySet[Any, Any], values: Values) -> Selection:
             f"Cannot export an object of type {type(qs).__qualname__!r}: qs must be a QuerySet, "
             "such as Author.objects.all(). Raw querysets, lists and generators cannot be exported."
         )
-    columns = _read_columns(values)
+    columns = read_columns(values)
     if (names := _get_fixed_names(qs)) is not None:
         return _select_fixed(qs, columns, names)
     try:
@@ -80,7 +80,7 @@ def select(qs: QuerySet[Any, Any], values: Values) -> Selection:
     return Selection(queryset.using(qs.db), columns, range(len(columns)))
 
 
-def _read_columns(values: Values) -> Sequence[Column]:
+def read_columns(values: Values | None) -> Sequence[Column]:
     if values is None or isinstance(values, str | bytes | set | frozenset):
         raise InvalidValues(
             f"values must be an ordered collection of field names, not {reprlib.repr(values)}. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -51,6 +52,51 @@ class Settings:
     def lease(self) -> float:
         """Seconds without a heartbeat after which a worker counts as lost."""
         return getattr(settings, "EXPORTER_LEASE", 60)
+
+    @property
+    def runner(self) -> dict[str, Any]:
+        """Where the jobs of named exports run."""
+        return getattr(settings, "EXPORTER_RUNNER", {})
+
+    @property
+    def max_attempts(self) -> int:
+        """How often a job is begun, at most, if workers die or what it needs is away."""
+        return getattr(settings, "EXPORTER_MAX_ATTEMPTS", 3)
+
+    @property
+    def retry_delay(self) -> float:
+        """Seconds before the second attempt; each later one waits twice as long."""
+        return getattr(settings, "EXPORTER_RETRY_DELAY", 5)
+
+    @property
+    def handover_timeout(self) -> float:
+        """Seconds after which a job that no worker has taken is handed over again."""
+        return getattr(settings, "EXPORTER_HANDOVER_TIMEOUT", 300)
+
+    @property
+    def max_rows(self) -> int | None:
+        """Rows that an export may have."""
+        return getattr(settings, "EXPORTER_MAX_ROWS", None)
+
+    @property
+    def max_file_size(self) -> int | None:
+        """Bytes that the file of an export may have."""
+        return getattr(settings, "EXPORTER_MAX_FILE_SIZE", None)
+
+    @property
+    def max_active_per_user(self) -> int | None:
+        """Unfinished exports that a user may have."""
+        return getattr(settings, "EXPORTER_MAX_ACTIVE_PER_USER", None)
+
+    @property
+    def expires_in(self) -> timedelta | None:
+        """How long after its success the file of an export is kept."""
+        return getattr(settings, "EXPORTER_EXPIRES_IN", None)
+
+    @property
+    def delete_rows_after(self) -> timedelta | None:
+        """How long the row of an export is kept after its file, or after its failure."""
+        return getattr(settings, "EXPORTER_DELETE_ROWS_AFTER", None)
 
 
 conf = Settings()

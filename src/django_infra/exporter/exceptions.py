@@ -1,8 +1,14 @@
 from __future__ import annotations
 
 import traceback
+from typing import Any
 
-from django.core.exceptions import FieldError, ImproperlyConfigured, SuspiciousFileOperation
+from django.core.exceptions import (
+    FieldError,
+    ImproperlyConfigured,
+    PermissionDenied,
+    SuspiciousFileOperation,
+)
 
 MAX_ERROR_LENGTH = 10_000  # characters
 
@@ -55,6 +61,37 @@ class FileAlreadyExists(InvalidExport, FileExistsError):
     """The storage already holds the file, or another export is writing it."""
 
 
+class InvalidLimit(InvalidExport):
+    """A limit of the export is none."""
+
+
+class UnknownExport(InvalidExport, LookupError):
+    """No export is registered under the name."""
+
+
+class ExportNotPermitted(InvalidExport, PermissionDenied):
+    """The user may not run the named export."""
+
+
+class InvalidParams(InvalidExport):
+    """The parameters are not what the form of the named export takes.
+
+    ``errors`` maps each field to its messages and their codes, as ``form.errors.get_json_data()``.
+    """
+
+    def __init__(self, message: str, errors: dict[str, list[dict[str, Any]]] | None = None) -> None:
+        super().__init__(message)
+        self.errors = errors or {}
+
+
+class TooManyExports(InvalidExport):
+    """The user has as many unfinished exports as EXPORTER_MAX_ACTIVE_PER_USER allows."""
+
+
+class InvalidNamedExport(ExporterError, ImproperlyConfigured):
+    """A declaration in an ``exports.py`` cannot work."""
+
+
 class InvalidSetting(ExporterError, ImproperlyConfigured):
     """A setting has a value that cannot be used."""
 
@@ -65,6 +102,18 @@ class InvalidFormatSetting(InvalidSetting):
 
 class ExportInterrupted(ExporterError):
     """The row was deleted, or moved to another state, while its export ran."""
+
+
+class ExportCancelled(ExporterError):
+    """Somebody has cancelled the export."""
+
+
+class HandoverFailed(ExporterError):
+    """The runner did not take the job; its row has failed."""
+
+
+class LimitExceeded(ExporterError):
+    """The export has more rows, or its file more bytes, than is allowed."""
 
 
 class WorkerLost(ExporterError):

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.files.storage import storages
+from django.db import transaction
 from django.db.models import QuerySet
+from django.utils import timezone, translation
 
+from django_infra.db.transaction import is_in_transaction
 from django_infra.exporter import pipeline
 from django_infra.exporter.checks import require_settings
 from django_infra.exporter.columns import Values, select
 from django_infra.exporter.conf import conf
 from django_infra.exporter.delivery import make_exists_error
-from django_infra.exporter.exceptions import InvalidOwner
+from django_infra.exporter.exceptions import HandoverFailed, InvalidLimit, InvalidOwner
 from django_infra.exporter.formats import choose_format, get_writer
+from django_infra.exporter.jobs import check_permission, make_job
+from django_infra.exporter.limits import find_limit_fault
 from django_infra.exporter.models import QueryExport
+from django_infra.exporter.params import serialize
 from django_infra.exporter.paths import clean_path
-from django_infra.exporter.recovery import fail_lost_exports
+from django_infra.exporter.pipeline import Job
+from django_infra.exporter.registry import registry
+from django_infra.exporter.runners import Runner, get_runner
 
 
 def export_queryset(
@@ -29,37 +41,132 @@ def export_queryset(
     format: str | None = None,
     created_by: Any = None,
     options: dict[str, Any] | None = None,
+    max_rows: int | None = None,
+    max_file_size: int | None = None,
+    expires_in: timedelta | None = None,
 ) -> QueryExport:
     """Export the rows of ``qs.values_list(*values)`` to a file and return its finished row.
 
     ``values`` holds names, or maps a name to its header or a header to an expression. The file
     goes to the storage of EXPORTER_STORAGE under ``file_path``, whose extension chooses the
     format unless ``format`` does; by default under ``exports/{id}.csv``. ``options`` are the
-    format's: ``escape_formulas=False`` leaves text that a spreadsheet would run as it is.
+    format's: ``escape_formulas=False`` leaves text that a spreadsheet would run as it is. The
+    limits, in rows and bytes, fail an export that exceeds them, and stand for those of the
+    settings; so does the time for which the file is kept.
 
     Raises InvalidExport, a ValueError, before anything is created, for what cannot be exported.
     Any later error leaves a row in state ``fail``, no file, and reaches the caller as it is.
     """
     require_settings()
+    limits = {"max_rows": max_rows, "max_file_size": max_file_size, "expires_in": expires_in}
+    for name, value in limits.items():
+        if fault := find_limit_fault(name, value):
+            raise InvalidLimit(f"{fault}.")
     selection = select(qs, values)
     path = None if file_path is None else clean_path(file_path)
     format = choose_format(path, format)
-    writer = get_writer(format, options)
+    job = Job(
+        selection,
+        get_writer(format, options),
+        max_rows=conf.max_rows if max_rows is None else max_rows,
+        max_file_size=conf.max_file_size if max_file_size is None else max_file_size,
+        expires_in=conf.expires_in if expires_in is None else expires_in,
+    )
+    export = _schedule(job, format=format, path=path, created_by=created_by)
+    pipeline.run(export, job)
+    return export
+
+
+def enqueue_export(
+    name: str,
+    params: Mapping[str, Any] | None = None,
+    *,
+    created_by: Any = None,
+    format: str | None = None,
+    file_path: str | os.PathLike[str] | None = None,
+) -> QueryExport:
+    """Have the runner make the named export, and return its row.
+
+    ``params`` are what the form of the export takes, as a request would send them. The user
+    ``created_by`` needs the export's permission, now and when a worker begins; None is trusted
+    code. The runner gets the job after the commit. With the default runner, which works at once,
+    the returned row is finished unless a transaction is open.
+
+    Raises InvalidExport, a ValueError, before anything is created, for what cannot be exported,
+    and HandoverFailed, with the row in state ``fail``, if the runner does not take the job.
+    """
+    runner = get_runner()
+    export = schedule_export(
+        name, params, created_by=created_by, format=format, file_path=file_path
+    )
+    transaction.on_commit(partial(_hand_over, export, runner), using=export.database)
+    if not is_in_transaction(export.database):
+        # An inline job has ended by now; a row may also be gone.
+        with suppress(QueryExport.DoesNotExist):
+            export.refresh_from_db()
+    return export
+
+
+def schedule_export(
+    name: str,
+    params: Mapping[str, Any] | None = None,
+    *,
+    created_by: Any = None,
+    format: str | None = None,
+    file_path: str | os.PathLike[str] | None = None,
+) -> QueryExport:
+    """Create the row of a named export without handing it over; raise as ``enqueue_export()``."""
+    require_settings()
+    named = registry.get(name)
     _check_owner(created_by)
+    if created_by is not None:
+        check_permission(named, created_by)
+    data = serialize(params)
+    path = None if file_path is None else clean_path(file_path)
+    format = choose_format(path, format, offered=named.get_formats())
+    job = make_job(named, data, user=created_by, format=format)
+    return _schedule(
+        job,
+        format=format,
+        path=path,
+        created_by=created_by,
+        name=named.name,
+        params=data,
+        language=translation.get_language() or "",
+        time_zone=timezone.get_current_timezone_name(),
+    )
+
+
+def _schedule(
+    job: Job, *, format: str, path: str | None, created_by: Any, **fields: Any
+) -> QueryExport:
+    _check_owner(created_by)
+    get_runner().recover()
     storage = storages[conf.storage]
-    fail_lost_exports()
     if path is not None and storage.exists(path):
         raise make_exists_error(path)
-    export = QueryExport.objects.schedule(
-        model=qs.model,
+    return QueryExport.objects.schedule(
+        model=job.selection.queryset.model,
         format=format,
         storage_alias=conf.storage,
         file_path=path,
         path_prefix=conf.path_prefix,
         created_by=created_by,
+        max_active=conf.max_active_per_user,
+        **fields,
     )
-    pipeline.run(export, selection, writer)
-    return export
+
+
+def _hand_over(export: QueryExport, runner: Runner) -> None:
+    """Give the job to the runner, or say in the row that it did not take it."""
+    try:
+        runner.enqueue(export.id)
+    except Exception as error:
+        failure = HandoverFailed(
+            f"{type(runner).__name__} did not take the job: {type(error).__name__}: {error}"
+        )
+        pipeline.record_failure(export, failure)
+        raise failure from error
 
 
 def _check_owner(user: Any) -> None:

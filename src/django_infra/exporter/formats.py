@@ -6,6 +6,7 @@ import inspect
 import posixpath
 import re
 import reprlib
+from collections.abc import Sequence
 from typing import Any
 
 from django.utils.module_loading import import_string
@@ -23,7 +24,6 @@ from django_infra.exporter.writers.base import Writer
 BUILTIN_FORMATS: dict[str, dict[str, Any]] = {
     "csv": {"BACKEND": "django_infra.exporter.writers.csv.CSVWriter"},
 }
-DEFAULT_FORMAT = "csv"
 
 
 def get_formats() -> dict[str, dict[str, Any]]:
@@ -41,25 +41,28 @@ def check_format_name(name: object) -> None:
         )
 
 
-def choose_format(file_path: str | None, format: str | None) -> str:
+def choose_format(
+    file_path: str | None, format: str | None, *, offered: Sequence[str] | None = None
+) -> str:
     """Return the format that was asked for, or else the one that the path's extension names.
 
-    Raises UnsupportedFormat and FileExtensionMissing.
+    Without either it is the first one offered. Raises UnsupportedFormat and FileExtensionMissing.
     """
-    supported = ", ".join(map(repr, sorted(get_formats())))
+    offered = list(get_formats()) if offered is None else offered
+    supported = ", ".join(map(repr, sorted(offered)))
     if format is not None:
-        if not isinstance(format, str) or format not in get_formats():
+        if not isinstance(format, str) or format not in offered:
             raise UnsupportedFormat(f"Unsupported format {format!r}. Supported: {supported}.")
         return format
     if file_path is None:
-        return DEFAULT_FORMAT
+        return offered[0]
     extension = posixpath.splitext(file_path)[1].removeprefix(".").lower()
     if not extension:
         raise FileExtensionMissing(
             f"File extension missing in file_path {file_path!r}. Add one of {supported}, "
             "or pass format."
         )
-    if extension not in get_formats():
+    if extension not in offered:
         raise UnsupportedFormat(
             f"Unsupported format {extension!r}, the extension of file_path {file_path!r}. "
             f"Supported: {supported}; another extension needs format."

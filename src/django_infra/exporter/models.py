@@ -5,19 +5,36 @@ from typing import Any
 
 from django.conf import settings
 from django.core.files.storage import Storage, storages
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models, router
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from django_infra.db.functions import DatabaseTime
 from django_infra.db.models import UpdatableModel
-from django_infra.exporter.exceptions import describe_error
+from django_infra.exporter.exceptions import ExportCancelled, describe_error
 from django_infra.exporter.fields import ExportFileField
-from django_infra.exporter.paths import MAX_FORMAT_LENGTH, MAX_ID_LENGTH, MAX_PATH_LENGTH
-from django_infra.exporter.querysets import QueryExportQuerySet
+from django_infra.exporter.paths import (
+    MAX_FORMAT_LENGTH,
+    MAX_ID_LENGTH,
+    MAX_NAME_LENGTH,
+    MAX_PATH_LENGTH,
+    make_attempt_path,
+    make_path_key,
+)
+from django_infra.exporter.querysets import TOKEN_LENGTH, QueryExportQuerySet
+from django_infra.exporter.signals import (
+    announce,
+    export_expired,
+    export_failed,
+    export_started,
+)
 from django_infra.exporter.states import DataPath, ExportState
 
 __all__ = ["DataPath", "ExportState", "QueryExport"]
+
+# Ends the token of an attempt that may no longer succeed.
+SPENT = "."
 
 
 class QueryExport(UpdatableModel):
@@ -26,6 +43,21 @@ class QueryExport(UpdatableModel):
     State = ExportState
 
     id = models.CharField(_("id"), primary_key=True, max_length=MAX_ID_LENGTH, editable=False)
+    name = models.CharField(
+        _("name"),
+        max_length=MAX_NAME_LENGTH,
+        blank=True,
+        help_text=_("Of the named export; empty for a queryset that was in hand."),
+    )
+    params = models.JSONField(
+        _("parameters"),
+        default=dict,
+        blank=True,
+        encoder=DjangoJSONEncoder,
+        help_text=_("What the form of the named export was given."),
+    )
+    language = models.CharField(_("language"), max_length=20, blank=True)
+    time_zone = models.CharField(_("time zone"), max_length=100, blank=True)
     model_label = models.CharField(_("model"), max_length=200)
     format = models.CharField(_("format"), max_length=MAX_FORMAT_LENGTH)
     state = models.CharField(
@@ -39,7 +71,37 @@ class QueryExport(UpdatableModel):
         on_delete=models.SET_NULL,
         related_name="query_exports",
     )
+    owner_key = models.CharField(
+        _("owner's key"),
+        max_length=255,
+        blank=True,
+        editable=False,
+        help_text=_("Of created_by, also when that user is gone."),
+    )
     created_at = models.DateTimeField(_("created at"), default=timezone.now)
+    handed_over_at = models.DateTimeField(
+        _("handed over at"),
+        null=True,
+        blank=True,
+        help_text=_("Last time that the runner was given the job, on the database's clock."),
+    )
+    attempt = models.PositiveSmallIntegerField(
+        _("attempt"), default=0, help_text=_("How often the work has begun.")
+    )
+    failures = models.JSONField(
+        _("failed attempts"),
+        default=list,
+        blank=True,
+        encoder=DjangoJSONEncoder,
+        help_text=_("Number, start, end and error of the attempts before the last one."),
+    )
+    token = models.CharField(
+        _("token"),
+        max_length=TOKEN_LENGTH + len(SPENT),
+        blank=True,
+        editable=False,
+        help_text=_("Of the attempt that alone may write to the row."),
+    )
     start_time = models.DateTimeField(_("start time"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
     job_time = models.DurationField(_("job time"), null=True, blank=True)
@@ -63,17 +125,29 @@ class QueryExport(UpdatableModel):
     )
     storage_alias = models.CharField(_("storage alias"), max_length=100)
     file_path = models.CharField(_("file path"), max_length=MAX_PATH_LENGTH)
+    object_name = models.CharField(
+        _("object name"),
+        max_length=MAX_PATH_LENGTH,
+        help_text=_("What the attempt saves its file as: the file path, unless one has failed."),
+    )
     path_key = models.CharField(  # noqa: DJ001  # a unique column of which many rows have none
         _("path key"),
         max_length=64,
         null=True,
         unique=True,
         editable=False,
-        help_text=_("Reserves the path while the export is unfinished."),
+        help_text=_("Reserves the object name while anybody may write or delete there."),
     )
     file = ExportFileField(_("file"), max_length=MAX_PATH_LENGTH, blank=True)
     file_size = models.PositiveBigIntegerField(
         _("file size"), null=True, blank=True, help_text=_("In bytes.")
+    )
+    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
+    file_deleted_at = models.DateTimeField(
+        _("file deleted at"),
+        null=True,
+        blank=True,
+        help_text=_("When the file had expired, or was found to be gone."),
     )
     error_log = models.TextField(_("error log"), blank=True)
 
@@ -129,84 +203,213 @@ class QueryExport(UpdatableModel):
         """Alias of the database that holds the row."""
         return router.db_for_write(type(self), instance=self)
 
-    def start(self) -> bool:
-        """Begin: from Scheduled to Processing."""
-        return self._move(
-            ExportState.SCHEDULED,
-            state=ExportState.PROCESSING,
-            start_time=timezone.now(),
-            heartbeat_at=DatabaseTime(),
-            row_count=0,
+    @property
+    def temp_name(self) -> str:
+        """Name of the attempt's temporary file, without its suffix."""
+        return f"{self.id}-{self.attempt}"
+
+    @property
+    def has_own_name(self) -> bool:
+        """Whether nobody else would save anything under the attempt's name."""
+        return self.attempt > 1 or self.id in self.object_name
+
+    def claim(self, token: str) -> bool:
+        """Begin an attempt, which alone may write to the row: from Scheduled to Processing."""
+        rows = self._get_row().filter(state=ExportState.SCHEDULED, attempt=self.attempt)
+        return self._begin_attempt(rows, token)
+
+    def try_again(self, token: str, error: BaseException) -> bool:
+        """Begin the next attempt after one that has left nothing behind."""
+        failures = self._add_failure(error)
+        return self._begin_attempt(self._get_claimed(), token, failures=failures)
+
+    def reschedule(self, error: BaseException, *, lease: float) -> bool:
+        """Leave the next attempt to another worker: from Processing to Scheduled.
+
+        For want of a heartbeat, unless one has come in the meantime.
+        """
+        return self._write(
+            self._get_claimed().lost(lease),
+            state=ExportState.SCHEDULED,
+            failures=self._add_failure(error),
+            token="",
+            heartbeat_at=None,
+            handed_over_at=DatabaseTime(),
+        )
+
+    def hand_over_again(self, *, timeout: float) -> bool:
+        """Say that the runner gets the job once more, since nobody has taken it for so long."""
+        return self._write(
+            self._get_row().waiting(timeout).filter(attempt=self.attempt),
+            handed_over_at=DatabaseTime(),
         )
 
     def beat(self, *, row_count: int, progress_percent: int | None) -> bool:
         """Say that the work goes on, and how far it is."""
-        return self._move(
-            ExportState.PROCESSING,
+        return self._write(
+            self._get_claimed(),
             row_count=row_count,
             progress_percent=progress_percent,
             data_path=self.data_path,
             heartbeat_at=DatabaseTime(),
         )
 
+    def keep_alive(self) -> bool:
+        """Say that the work goes on, of which there is nothing to count."""
+        return self._write(self._get_claimed(), heartbeat_at=DatabaseTime())
+
     def begin_delivery(self) -> bool:
         """Say that the file is about to be saved, so that from now on it may be in storage."""
-        return self._move(
-            ExportState.PROCESSING,
+        return self._write(
+            self._get_claimed(),
             delivery_started_at=timezone.now(),
             data_path=self.data_path,
             heartbeat_at=DatabaseTime(),
         )
 
-    def succeed(self, *, row_count: int, file_size: int, job_time: timedelta) -> bool:
-        """End well: from Processing to Success, with the file at its path."""
-        return self._move(
-            ExportState.PROCESSING,
+    def succeed(
+        self,
+        *,
+        row_count: int,
+        file_size: int,
+        job_time: timedelta,
+        expires_in: timedelta | None = None,
+    ) -> bool:
+        """End well: from Processing to Success, with the file in storage."""
+        now = timezone.now()
+        return self._write(
+            self._get_claimed(),
             state=ExportState.SUCCESS,
-            finished_at=timezone.now(),
+            finished_at=now,
             job_time=job_time,
             row_count=row_count,
             progress_percent=100,
-            file=self.file_path,
+            file=self.object_name,
             file_size=file_size,
+            expires_at=expires_in and now + expires_in,
             path_key=None,
         )
 
+    def preclude_success(self) -> bool:
+        """Keep a Success that is on its way from coming true, and say whether that was possible.
+
+        A lost connection does not tell whether what it was asked has been done, or will be.
+        """
+        token = self.token.removesuffix(SPENT)
+        rows = self._get_row().processing().filter(token__in=[token, token + SPENT])
+        return self._write(rows, token=token + SPENT)
+
     def fail(self, error: BaseException, *, job_time: timedelta | None = None) -> bool:
-        """End badly: from Scheduled or Processing to Fail, and give the path free."""
-        return self._move(
-            ExportState.SCHEDULED,
-            ExportState.PROCESSING,
-            job_time=job_time,
-            data_path=self.data_path,
-            **self._get_failure(error),
+        """End badly, from Scheduled or Processing to Fail, with nothing left behind."""
+        rows = self._get_row().unfinished().filter(token=self.token)
+        return self._end_badly(
+            rows, error, job_time=job_time, data_path=self.data_path, path_key=None
         )
 
     def abandon(self, error: BaseException, *, lease: float) -> bool:
-        """End badly for want of a heartbeat, unless one has come in the meantime."""
-        rows = self._get_row().lost(lease)
-        return bool(rows.update(**self._get_failure(error)))
+        """End badly for want of a heartbeat, unless one has come in the meantime.
 
-    def is_recorded_as(self, state: ExportState) -> bool:
-        """Ask the database whether the row is in the state."""
-        return self._get_row().filter(state=state).exists()
+        The path stays reserved until what the worker left there is removed.
+        """
+        rows = self._get_row().unfinished().filter(token=self.token).lost(lease)
+        return self._end_badly(rows, error, heartbeat_at=DatabaseTime())
 
-    def _get_failure(self, error: BaseException) -> dict[str, Any]:
-        return {
-            "state": ExportState.FAIL,
-            "finished_at": timezone.now(),
-            "error_log": describe_error(error),
-            "path_key": None,
+    def begin_cleaning(self, *, lease: float) -> bool:
+        """Say that what a lost worker left of a failed export is being removed."""
+        return self._write(self._get_row().failed().lost(lease), heartbeat_at=DatabaseTime())
+
+    def cancel(self, *, by: Any = None) -> bool:
+        """End the export if it is unfinished, and say whether it was.
+
+        The row is Fail at once, with who and when in ``error_log``. A worker stops within two
+        seconds, and with it the query on the server; it leaves no file.
+        """
+        who = "" if by is None else f" by {by.get_username()}"
+        error = ExportCancelled(f"Cancelled{who} at {timezone.now().isoformat(' ', 'seconds')}.")
+        # A worker needs its path until it has stopped.
+        return self._end_badly(self._get_row().scheduled(), error, path_key=None) or (
+            self._end_badly(self._get_row().processing(), error)
+        )
+
+    def release(self) -> bool:
+        """Give free the path of an export that has failed, and has left nothing there."""
+        rows = self._get_row().failed().filter(token=self.token, path_key__isnull=False)
+        return self._write(rows, path_key=None)
+
+    def expire(self, *, lease: float) -> bool:
+        """Delete the file, unless somebody else is at it, and keep the row.
+
+        Raises what the storage raises; the row then still has its file.
+        """
+        name = str(self.file.name)
+        rows = self._get_row().expired().filter(file=name)
+        key = make_path_key(self.storage_alias, name)
+        # So that nobody takes the path between the two deletions of two processes.
+        if not self._write(rows.deletable(lease), path_key=key, heartbeat_at=DatabaseTime()):
+            return False
+        self.storage.delete(name)
+        if self._write(rows, file="", file_deleted_at=timezone.now(), path_key=None):
+            announce(export_expired, self)
+        return True
+
+    def is_recorded_as(self, state: ExportState, *, token: str | None = None) -> bool:
+        """Ask the database whether the row is in the state, by this attempt."""
+        token = self.token if token is None else token
+        return self._get_row().filter(state=state, token=token).exists()
+
+    def _begin_attempt(self, rows: QueryExportQuerySet, token: str, **changes: Any) -> bool:
+        attempt = self.attempt + 1
+        name = make_attempt_path(self.file_path, attempt=attempt, token=token)
+        has_begun = self._write(
+            rows,
+            state=ExportState.PROCESSING,
+            attempt=attempt,
+            token=token,
+            object_name=name,
+            path_key=make_path_key(self.storage_alias, name),
+            start_time=timezone.now(),
+            heartbeat_at=DatabaseTime(),
+            delivery_started_at=None,
+            row_count=0,
+            progress_percent=None,
+            **changes,
+        )
+        if has_begun and attempt == 1:
+            announce(export_started, self)
+        return has_begun
+
+    def _end_badly(self, rows: QueryExportQuerySet, error: BaseException, **changes: Any) -> bool:
+        has_ended = self._write(
+            rows,
+            state=ExportState.FAIL,
+            finished_at=timezone.now(),
+            error_log=describe_error(error),
+            **changes,
+        )
+        if has_ended:
+            announce(export_failed, self)
+        return has_ended
+
+    def _add_failure(self, error: BaseException) -> list[dict[str, Any]]:
+        failure = {
+            "attempt": self.attempt,
+            "started_at": self.start_time,
+            "ended_at": timezone.now(),
+            "error": describe_error(error),
         }
+        return [*self.failures, failure]
 
-    def _move(self, *states: ExportState, **changes: Any) -> bool:
-        """Write the changes if the row is in one of the states, and say whether it was."""
-        if not self._get_row().filter(state__in=states).update(**changes):
+    def _write(self, rows: QueryExportQuerySet, **changes: Any) -> bool:
+        """Write the changes if the rows hold the row, and say whether they did."""
+        if not rows.update(**changes):
             return False
         for name, value in changes.items():
             if not isinstance(value, DatabaseTime):
                 setattr(self, name, value)
         return True
+
+    def _get_claimed(self) -> QueryExportQuerySet:
+        return self._get_row().processing().filter(token=self.token)
 
     def _get_row(self) -> QueryExportQuerySet:
         return QueryExportQuerySet(type(self), using=self.database).filter(pk=self.pk)

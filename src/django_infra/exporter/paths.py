@@ -12,7 +12,10 @@ from django_infra.exporter.exceptions import InvalidFilePath
 MAX_PATH_LENGTH = 512  # characters: the length of QueryExport.file
 MAX_ID_LENGTH = 100  # characters: the length of QueryExport.id
 MAX_FORMAT_LENGTH = 50  # characters: the length of QueryExport.format
+MAX_NAME_LENGTH = 100  # characters: the length of QueryExport.name
 MAX_COMPONENT_BYTES = 255  # of common file systems (NAME_MAX)
+
+ATTEMPT_TOKEN_LENGTH = 8
 
 # Windows refuses these, and shells and S3 consoles trip over them.
 _FORBIDDEN_CHARACTERS = frozenset('\\:*?"<>|')
@@ -40,6 +43,24 @@ def clean_path(path: str | os.PathLike[str], *, source: str = "file_path") -> st
             "root, such as 'reports/2026/users.csv'."
         )
     return path
+
+
+def make_attempt_path(path: str, *, attempt: int, token: str) -> str:
+    """Return the path for an attempt: each after the first has one of its own.
+
+    So one that stalls and wakes up later cannot touch the file of its successor.
+    """
+    if attempt == 1:
+        return path
+    folder, name = posixpath.split(path)
+    stem, extension = posixpath.splitext(name)
+    suffix = f"-{attempt}-{token[:ATTEMPT_TOKEN_LENGTH]}{extension}"
+    room = min(
+        MAX_COMPONENT_BYTES - len(suffix.encode()), MAX_PATH_LENGTH - len(folder) - len(suffix) - 1
+    )
+    while len(stem.encode()) > room:
+        stem = stem[:-1]
+    return posixpath.join(folder, f"{stem.rstrip()}{suffix}")
 
 
 def make_path_key(storage_alias: str, path: str) -> str:

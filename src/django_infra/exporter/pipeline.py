@@ -15,9 +15,11 @@ from django.db import Error, InterfaceError, OperationalError, connections
 from django_infra.db.transaction import is_in_transaction
 from django_infra.exporter.columns import Selection
 from django_infra.exporter.delivery import Delivery, get_delivery
-from django_infra.exporter.exceptions import ExportInterrupted
+from django_infra.exporter.exceptions import ExportInterrupted, LimitExceeded
 from django_infra.exporter.models import ExportState, QueryExport
 from django_infra.exporter.progress import Progress, get_progress
+from django_infra.exporter.querysets import make_token
+from django_infra.exporter.signals import announce, export_finished
 from django_infra.exporter.sources import Reading, Source, UnknownForm, get_source
 from django_infra.exporter.writers.base import TextWriter, Writer
 
@@ -26,21 +28,94 @@ logger = logging.getLogger(__name__)
 RETRY_DELAYS = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds: a database restarts within their sum
 
 
-def run(export: QueryExport, selection: Selection, writer: Writer) -> None:
+@dataclass(frozen=True)
+class Job:
+    """What an attempt is to write, and within which limits."""
+
+    selection: Selection
+    writer: Writer
+    max_rows: int | None = None
+    max_file_size: int | None = None
+    expires_in: timedelta | None = None
+
+
+def run(export: QueryExport, job: Job) -> None:
     """Take the export from Scheduled to Success, or to Fail and raise what went wrong."""
     started = time.monotonic()
     try:
-        _record(export, ExportState.PROCESSING, export.start)
-        with _get_delivery(export) as delivery:
-            with get_progress(export, selection) as progress:
-                _Transfer(export, selection, writer, delivery, progress).run()
-                _record(export, ExportState.PROCESSING, export.begin_delivery)
-                file_size = delivery.deliver()
-            succeed = partial(export.succeed, row_count=progress.row_count, file_size=file_size)
-            _record(export, ExportState.SUCCESS, lambda: succeed(job_time=_get_elapsed(started)))
+        if not claim(export):
+            raise _make_interrupted(export)
+        attempt(export, job)
     except BaseException as error:
-        _record_failure(export, error, started=started)
+        record_failure(export, error, started=started)
         raise
+
+
+def claim(export: QueryExport) -> bool:
+    """Begin the first attempt, or the next one of a job, unless somebody else has."""
+    token = make_token()
+    return _record(export, ExportState.PROCESSING, partial(export.claim, token), token=token)
+
+
+def try_again(export: QueryExport, error: BaseException) -> None:
+    """Begin the next attempt after an error, which the row keeps."""
+    token = make_token()
+    move = partial(export.try_again, token, error)
+    if not _record(export, ExportState.PROCESSING, move, token=token):
+        raise _make_interrupted(export)
+
+
+def keep_alive(export: QueryExport) -> None:
+    """Send a heartbeat between two attempts; raise ExportInterrupted if nobody wants a next one."""
+    try:
+        is_wanted = export.keep_alive()
+    except Error:
+        # The next attempt will see whether the database is well again.
+        connections[export.database].close()
+        return
+    if not is_wanted:
+        raise _make_interrupted(export)
+
+
+def attempt(export: QueryExport, job: Job) -> None:
+    """Make the file and record the success, or raise and leave nothing but the claim."""
+    started = time.monotonic()
+    progress = get_progress(export, job.selection)
+    with get_delivery(
+        export.storage,
+        export.object_name,
+        temp_name=export.temp_name,
+        may_stay=partial(_is_success, export),
+        check=progress.check,
+    ) as delivery:
+        with progress:
+            _Transfer(export, job, delivery, progress).run()
+            _move(export, ExportState.PROCESSING, export.begin_delivery)
+            file_size = delivery.deliver()
+        succeed = partial(
+            export.succeed,
+            row_count=progress.row_count,
+            file_size=file_size,
+            expires_in=job.expires_in,
+        )
+        _move(export, ExportState.SUCCESS, lambda: succeed(job_time=_get_elapsed(started)))
+    announce(export_finished, export)
+
+
+def record_failure(
+    export: QueryExport, error: BaseException, *, started: float | None = None
+) -> None:
+    """Say so in the row; the caller gets the error even where the row cannot have it."""
+
+    def fail() -> bool:
+        return export.fail(error, job_time=None if started is None else _get_elapsed(started))
+
+    try:
+        if not _try(export, fail):
+            # One that was cancelled gives free only now what it has left.
+            _try(export, export.release)
+    except Error:
+        logger.exception("%s failed, and its row could not be told.", export.id)
 
 
 @dataclass
@@ -48,21 +123,23 @@ class _Transfer:
     """The rows of one export on their way into the temporary file."""
 
     export: QueryExport
-    selection: Selection
-    writer: Writer
+    job: Job
     delivery: Delivery
     progress: Progress
 
     def run(self) -> None:
+        writer = self.job.writer
         try:
-            if isinstance(self.writer, TextWriter) and self.writer.takes_text:
-                self._write_text_somehow(self.writer)
+            if isinstance(writer, TextWriter) and writer.takes_text:
+                self._write_text_somehow(writer)
             else:
-                self._write_values()
+                self._write_values(writer)
         except Error:
             # The query may have ended because it was told to.
             self.progress.check()
             raise
+        finally:
+            self.progress.end()
 
     def _write_text_somehow(self, writer: TextWriter) -> None:
         try:
@@ -72,9 +149,9 @@ class _Transfer:
             self.delivery.restart()
             self._write_text(writer, may_use_forms=False)
 
-    def _write_values(self) -> None:
+    def _write_values(self, writer: Writer) -> None:
         source, file = self._get_source(), self.delivery.file
-        with source.open() as reading, self.writer.open(file, self._headers) as write_rows:
+        with source.open() as reading, writer.open(file, self._headers) as write_rows:
             self._note_path(reading)
             for rows in reading:
                 with self._advance(source, len(rows)):
@@ -99,7 +176,7 @@ class _Transfer:
                     text_file.write_columns(columns)
 
     def _get_source(self) -> Source:
-        source = get_source(self.selection)
+        source = get_source(self.job.selection)
         self.progress.begin(source)
         return source
 
@@ -109,14 +186,24 @@ class _Transfer:
         file = self.delivery.file
         size_before = file.tell()
         yield
-        source.pace(rows=row_count, size=file.tell() - size_before)
+        size = file.tell()
+        source.pace(rows=row_count, size=size - size_before)
         self.progress.advance(row_count)
+        self._check_limits(size)
         # The first rows are in the file at once, and the rest comes in large pieces anyway.
         file.flush()
 
+    def _check_limits(self, size: int) -> None:
+        max_rows, max_size = self.job.max_rows, self.job.max_file_size
+        row_count = max(self.progress.row_count, self.progress.total or 0)
+        if max_rows is not None and row_count > max_rows:
+            raise LimitExceeded(f"Too many rows: an export may have {max_rows:,}.")
+        if max_size is not None and size > max_size:
+            raise LimitExceeded(f"Too large a file: an export may have {max_size:,} bytes.")
+
     @property
     def _headers(self) -> list[str]:
-        return [column.header for column in self.selection.columns]
+        return [column.header for column in self.job.selection.columns]
 
     def _note_path(self, reading: Reading) -> None:
         self.export.data_path = reading.path
@@ -128,45 +215,47 @@ class _Transfer:
         )
 
 
-def _get_delivery(export: QueryExport) -> Delivery:
-    return get_delivery(
-        export.storage,
-        export.file_path,
-        temp_name=export.id,
-        may_stay=partial(_is_success, export),
-    )
-
-
 def _is_success(export: QueryExport) -> bool | None:
-    """Tell whether the row says so, or None if it cannot be asked.
+    """Tell whether the row says so, and else keep it from ever saying so; None if it is silent.
 
     After an interrupt, or a connection lost at its commit, only the row knows.
     """
     if export.state == ExportState.SUCCESS:
         return True
     try:
+        if _try(export, export.preclude_success):
+            return False
         return _try(export, partial(export.is_recorded_as, ExportState.SUCCESS))
     except Error:
         # With a caller's transaction goes the row.
         return False if is_in_transaction(export.database) else None
 
 
-def _record_failure(export: QueryExport, error: BaseException, *, started: float) -> None:
-    """Say so in the row; the caller gets the error even where the row cannot have it."""
-    try:
-        _try(export, lambda: export.fail(error, job_time=_get_elapsed(started)))
-    except Error:
-        logger.exception("%s failed, and its row could not be told.", export.id)
+def _move(export: QueryExport, state: ExportState, transition: Callable[[], bool]) -> None:
+    """Write a transition; raise ExportInterrupted if the row is no longer ours."""
+    if not _record(export, state, transition):
+        raise _make_interrupted(export)
 
 
-def _record(export: QueryExport, state: ExportState, transition: Callable[[], bool]) -> None:
-    """Write a transition to the state; raise ExportInterrupted if somebody else was faster."""
+def _record(
+    export: QueryExport,
+    state: ExportState,
+    transition: Callable[[], bool],
+    *,
+    token: str | None = None,
+) -> bool:
+    """Write a transition to the state, and say whether the row has it."""
     if _try(export, transition):
-        return
+        return True
     # A connection lost after its commit leaves nothing to do for the next attempt.
-    if not export.is_recorded_as(state):
-        raise ExportInterrupted(f"{export.id} was deleted or ended by somebody else.")
+    if not _try(export, partial(export.is_recorded_as, state, token=token)):
+        return False
     export.refresh_from_db()
+    return True
+
+
+def _make_interrupted(export: QueryExport) -> ExportInterrupted:
+    return ExportInterrupted(f"{export.id} was deleted or ended by somebody else.")
 
 
 def _try(export: QueryExport, query: Callable[[], bool]) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -59,6 +60,10 @@ class Progress:
         """Count from the first row of the source, which may be told to stop."""
         self.source = source
         self.row_count = 0
+
+    def end(self) -> None:
+        """Leave the source alone from now on."""
+        self.source = None
 
     def check(self) -> None:
         """Raise ExportInterrupted if nobody wants the export any more."""
@@ -117,12 +122,9 @@ class ThreadedProgress(Progress):
     """
 
     def __enter__(self) -> Self:
-        self._stop = threading.Event()
-        self._teller = threading.Thread(
-            target=self._run, name=f"progress of {self.export.id}", daemon=True
-        )
+        self._ticker = _Ticker(f"progress of {self.export.id}", self._tick)
         self._counter = _Counter(self)
-        self._teller.start()
+        self._ticker.start()
         return self
 
     def __exit__(
@@ -131,28 +133,23 @@ class ThreadedProgress(Progress):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._stop.set()
-        self._teller.join(JOIN_TIMEOUT)
+        self._ticker.stop()
         self._counter.stop()
 
     def advance(self, rows: int) -> None:
         super().advance(rows)
         self.check()
 
-    def _run(self) -> None:
-        try:
-            if self._stop.wait(INTERVAL):
-                return
+    def _tick(self, number: int) -> bool:
+        if number == 2:
+            self._counter.start()
+        if not self.is_interrupted:
             self._try_to_tell()
-            while not (self._stop.wait(INTERVAL) or self.is_interrupted):
-                if not self._counter.is_started:
-                    self._counter.start()
-                self._try_to_tell()
-            # The database may be far from the first row, at which the export would notice.
-            if self.is_interrupted and self.source is not None:
-                self.source.interrupt()
-        finally:
-            connections.close_all()
+        if self.is_interrupted and (source := self.source):
+            # The database may be far from the first row, at which the export would notice; and
+            # what was told to stop a second ago may have been about to begin.
+            source.interrupt()
+        return not self.is_interrupted or self.source is not None
 
     def _try_to_tell(self) -> None:
         try:
@@ -160,6 +157,35 @@ class ThreadedProgress(Progress):
         except Error:
             logger.warning("%s could not tell its progress.", self.export.id, exc_info=True)
             connections[self.export.database].close()
+
+
+class _Ticker:
+    """Call a function with 1, 2, 3 … once a second, until it returns False.
+
+    It runs in a thread with connections of its own.
+    """
+
+    def __init__(self, name: str, tick: Callable[[int], bool]) -> None:
+        self._tick = tick
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(JOIN_TIMEOUT)
+
+    def _run(self) -> None:
+        number = 0
+        try:
+            while not self._stop.wait(INTERVAL):
+                number += 1
+                if not self._tick(number):
+                    return
+        finally:
+            connections.close_all()
 
 
 class _Counter:
@@ -195,17 +221,41 @@ class _Counter:
                 connections.close_all()
 
 
+@contextmanager
+def keep_alive(export: QueryExport) -> Iterator[None]:
+    """Send heartbeats while there is nothing to count, such as in a function of the project."""
+    if is_in_transaction(export.database) or _has_rollback_journal(connections[export.database]):
+        yield
+        return
+
+    def beat(number: int) -> bool:
+        try:
+            return export.keep_alive()
+        except Error:
+            logger.warning("%s could not send a heartbeat.", export.id, exc_info=True)
+            connections[export.database].close()
+            return True
+
+    ticker = _Ticker(f"progress of {export.id}", beat)
+    ticker.start()
+    try:
+        yield
+    finally:
+        ticker.stop()
+
+
 def get_progress(export: QueryExport, selection: Selection) -> Progress:
     """Return the way of telling progress that the row's connection allows."""
     connection = connections[export.database]
     if is_in_transaction(export.database):
         return Progress(export, selection)
-    if _reads_keep_others_from_writing(connection, selection):
+    if _has_rollback_journal(connection) and selection.queryset.db == connection.alias:
         return InlineProgress(export, selection)
     return ThreadedProgress(export, selection)
 
 
-def _reads_keep_others_from_writing(connection: BaseDatabaseWrapper, selection: Selection) -> bool:
+def _has_rollback_journal(connection: BaseDatabaseWrapper) -> bool:
+    """Tell whether an open SELECT keeps every other connection from writing."""
     if connection.vendor != "sqlite":
         return False
     # As its name tells, without a query; one in memory has none, and is not shared.
@@ -213,5 +263,4 @@ def _reads_keep_others_from_writing(connection: BaseDatabaseWrapper, selection: 
     if not path.is_file():
         return True
     # The log lies beside the database while that is open, which it is since the row is there.
-    has_log = path.resolve().with_name(f"{path.resolve().name}-wal").exists()
-    return not has_log and selection.queryset.db == connection.alias
+    return not path.resolve().with_name(f"{path.resolve().name}-wal").exists()

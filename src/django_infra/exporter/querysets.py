@@ -3,12 +3,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from django.db import IntegrityError, models, router
+from django.db import IntegrityError, connections, models, router, transaction
+from django.utils import timezone
 from django.utils.crypto import get_random_string
 
 from django_infra.db.functions import DatabaseTime
 from django_infra.db.transaction import keep_transaction
-from django_infra.exporter.exceptions import FileAlreadyExists
+from django_infra.exporter.exceptions import FileAlreadyExists, TooManyExports
 from django_infra.exporter.paths import make_path_key
 from django_infra.exporter.states import ExportState
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 ID_RANDOM_LENGTH = 22  # of 62 characters: 131 bits
 ID_MODEL_NAME_LENGTH = 50
 INSERT_ATTEMPTS = 3
+TOKEN_LENGTH = 22
 
 
 class QueryExportQuerySet(models.QuerySet["QueryExport"]):
@@ -33,11 +35,39 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
     def failed(self) -> Self:
         return self.filter(state=ExportState.FAIL)
 
+    def unfinished(self) -> Self:
+        return self.filter(state__in=[ExportState.SCHEDULED, ExportState.PROCESSING])
+
     def lost(self, lease: float) -> Self:
-        """Keep the unfinished exports whose worker gave no sign for ``lease`` seconds."""
+        """Keep those whose worker gave no sign for ``lease`` seconds, and did not clean up.
+
+        That is also an export that was cancelled, and whose worker has not given its path free.
+        """
+        is_cancelled = models.Q(state=ExportState.FAIL, path_key__isnull=False)
         return self.filter(
-            state__in=[ExportState.SCHEDULED, ExportState.PROCESSING],
-            heartbeat_at__lt=DatabaseTime() - timedelta(seconds=lease),
+            models.Q(state__in=[ExportState.SCHEDULED, ExportState.PROCESSING]) | is_cancelled,
+            heartbeat_at__lt=_get_time_before(lease),
+        )
+
+    def waiting(self, timeout: float) -> Self:
+        """Keep the jobs that the runner got ``timeout`` seconds ago, and nobody has taken."""
+        return self.scheduled().filter(handed_over_at__lt=_get_time_before(timeout))
+
+    def expired(self) -> Self:
+        """Keep the exports whose file should be deleted by now."""
+        return self.succeeded().exclude(file="").filter(expires_at__lte=timezone.now())
+
+    def deletable(self, lease: float) -> Self:
+        """Keep the finished exports whose file nobody is about to delete."""
+        is_stale = models.Q(heartbeat_at__lt=_get_time_before(lease))
+        return self.filter(models.Q(path_key__isnull=True) | is_stale)
+
+    def outlived(self, period: timedelta) -> Self:
+        """Keep the exports whose file is gone, or that have failed, for so long."""
+        end = timezone.now() - period
+        return self.filter(
+            models.Q(state=ExportState.SUCCESS, file="", file_deleted_at__lte=end)
+            | models.Q(state=ExportState.FAIL, path_key__isnull=True, finished_at__lte=end)
         )
 
     def visible_to(self, user: Any) -> Self:
@@ -56,10 +86,14 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
         file_path: str | None = None,
         path_prefix: str = "",
         created_by: Any = None,
+        max_active: int | None = None,
+        **job: Any,
     ) -> QueryExport:
         """Create the row of an export that is to write ``file_path``, or a path made of its id.
 
-        Raises FileAlreadyExists if an unfinished export is to write the same path.
+        ``job`` holds the fields of a job that a runner gets; without any the caller is at work.
+        Raises FileAlreadyExists if an unfinished export is to write the same path, and
+        TooManyExports if the user has ``max_active`` unfinished ones.
         """
         id = make_id(model)
         file_path = file_path or f"{path_prefix}{id}.{format}"
@@ -69,14 +103,36 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
             format=format,
             storage_alias=storage_alias,
             file_path=file_path,
+            object_name=file_path,
             path_key=make_path_key(storage_alias, file_path),
             created_by=created_by,
-            # Whoever creates the row is at work on it, and is lost if it does not go on.
-            heartbeat_at=DatabaseTime(),
+            owner_key="" if created_by is None else str(created_by.pk),
+            # A caller at work is lost if it does not go on; a job may wait for long.
+            **(
+                {"handed_over_at": DatabaseTime(), **job}
+                if job
+                else {"heartbeat_at": DatabaseTime()}
+            ),
         )
         using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
-        self.using(using)._insert_export(export)
+        rows = self.using(using)
+        if created_by is None or max_active is None:
+            rows._insert_export(export)
+        else:
+            rows._insert_limited(export, max_active)
         return export
+
+    def _insert_limited(self, export: QueryExport, max_active: int) -> None:
+        """Insert and then count, so that of two at once one sees the other."""
+        with transaction.atomic(using=self.db):
+            _lock(export.created_by, using=self.db)
+            self._insert_export(export)
+            count = self.unfinished().filter(created_by=export.created_by).count()
+            if count > max_active:
+                raise TooManyExports(
+                    f"{export.created_by} has {count - 1} unfinished exports, and "
+                    f"EXPORTER_MAX_ACTIVE_PER_USER allows {max_active}."
+                )
 
     def _insert_export(self, export: QueryExport) -> None:
         for attempt in range(INSERT_ATTEMPTS):
@@ -94,12 +150,29 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
                     raise
             else:
                 break
-        # An expression no more, which a later save() would write again. Where INSERT returns
-        # nothing, Django 6 has removed it by itself.
-        export.__dict__.pop("heartbeat_at", None)
+        # Expressions no more, which a later save() would write again. Where INSERT returns
+        # nothing, Django 6 has removed them by itself.
+        for name in ("heartbeat_at", "handed_over_at"):
+            if isinstance(export.__dict__.get(name), DatabaseTime):
+                del export.__dict__[name]
 
 
 def make_id(model: type[models.Model]) -> str:
     """Return a new id: the model's name, the time in UTC and 131 random bits."""
     name = model.__name__[:ID_MODEL_NAME_LENGTH]
     return f"{name}-{datetime.now(UTC):%Y%m%d%H%M%S}-{get_random_string(ID_RANDOM_LENGTH)}"
+
+
+def make_token() -> str:
+    """Return what tells one attempt of an export from all others."""
+    return get_random_string(TOKEN_LENGTH)
+
+
+def _get_time_before(seconds: float) -> Any:
+    return DatabaseTime() - timedelta(seconds=seconds)
+
+
+def _lock(user: Any, *, using: str) -> None:
+    """Let only one at a time count the user's exports; SQLite has one writer anyway."""
+    if connections[using].features.has_select_for_update:
+        list(type(user)._base_manager.using(using).select_for_update().filter(pk=user.pk))

@@ -1,36 +1,90 @@
-"""Put an end to exports whose process is gone."""
+"""Put an end to exports whose process is gone, or have another worker take them over."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from django.db import router
 
+from django_infra.db.transaction import is_in_transaction
 from django_infra.exporter.conf import conf
-from django_infra.exporter.delivery import get_delivery
 from django_infra.exporter.exceptions import WorkerLost
-from django_infra.exporter.models import QueryExport
+from django_infra.exporter.models import ExportState, QueryExport
+from django_infra.exporter.remains import remove_remains, remove_stray_files
 
 logger = logging.getLogger(__name__)
 
 
-def fail_lost_exports() -> int:
-    """Fail the exports without a heartbeat for EXPORTER_LEASE seconds, and count them."""
-    count = 0
-    error = WorkerLost(f"Worker lost: no heartbeat for {conf.lease} seconds.")
+@dataclass
+class Recovery:
+    """What a recovery has done, in exports and files."""
+
+    failed: int = 0
+    rescheduled: int = 0
+    handed_over: int = 0
+    stray_files: int = 0
+
+
+def recover_exports(hand_over: Callable[[str], None] | None = None) -> Recovery:
+    """Fail or reschedule the exports without a heartbeat for EXPORTER_LEASE seconds.
+
+    ``hand_over(id)`` gives a job to a runner; without it no other worker can take one over. Jobs
+    that nobody has taken for EXPORTER_HANDOVER_TIMEOUT seconds are handed over again. What killed
+    attempts left in the storage and the temporary folder is removed.
+    """
+    recovery = Recovery()
     # A replica may not know the last heartbeats.
     using = router.db_for_write(QueryExport)
-    for export in QueryExport.objects.using(using).lost(conf.lease):
-        if export.abandon(error, lease=conf.lease):
-            count += 1
-            _remove_remains(export)
-    return count
+    if is_in_transaction(using):
+        # Neither would others see what changes here, nor may a runner hear of it yet.
+        return recovery
+    exports = QueryExport.objects.using(using)
+    for export in exports.lost(conf.lease):
+        _end_attempt(export, hand_over, recovery)
+    if hand_over is not None:
+        for export in exports.waiting(conf.handover_timeout):
+            if export.hand_over_again(timeout=conf.handover_timeout):
+                recovery.handed_over += 1
+                _try_to_hand_over(export, hand_over)
+    recovery.stray_files = remove_stray_files()
+    return recovery
 
 
-def _remove_remains(export: QueryExport) -> None:
-    """Remove the files of a lost export; an error is logged, for it is not the caller's."""
+def _end_attempt(
+    export: QueryExport, hand_over: Callable[[str], None] | None, recovery: Recovery
+) -> None:
+    error = WorkerLost(
+        f"Worker lost: no heartbeat for {conf.lease} seconds in attempt {export.attempt}."
+    )
+    if export.state == ExportState.FAIL:
+        if export.begin_cleaning(lease=conf.lease):
+            _clean(export)
+    elif hand_over is not None and _may_be_taken_over(export):
+        if export.reschedule(error, lease=conf.lease):
+            recovery.rescheduled += 1
+            remove_remains(export)
+            _try_to_hand_over(export, hand_over)
+    elif export.abandon(error, lease=conf.lease):
+        recovery.failed += 1
+        _clean(export)
+
+
+def _may_be_taken_over(export: QueryExport) -> bool:
+    # A queryset that was in hand is gone with its process.
+    has_begun = export.state == ExportState.PROCESSING
+    return has_begun and bool(export.name) and export.attempt < conf.max_attempts
+
+
+def _clean(export: QueryExport) -> None:
+    if remove_remains(export):
+        export.release()
+
+
+def _try_to_hand_over(export: QueryExport, hand_over: Callable[[str], None]) -> None:
+    """Give the job to the runner; if that fails, a later recovery will."""
     try:
-        delivery = get_delivery(export.storage, export.file_path, temp_name=export.id)
-        delivery.remove_remains(may_be_saved=export.delivery_started_at is not None)
+        hand_over(export.id)
     except Exception:
-        logger.exception("Could not remove what %s left behind.", export.id)
+        logger.exception("%s could not be handed over again.", export.id)

@@ -101,7 +101,7 @@ def read_exports():
 
 def fail_lost_exports(lease):
     settings.EXPORTER_LEASE = lease
-    return recovery.fail_lost_exports()
+    return recovery.recover_exports().failed
 
 
 def hurry(interval):

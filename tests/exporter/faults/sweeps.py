@@ -18,7 +18,7 @@ from django.db.models import F
 from django_infra.exporter import export, pipeline, progress
 from django_infra.exporter.delivery import base, filesystem
 from django_infra.exporter.models import QueryExport
-from django_infra.exporter.recovery import fail_lost_exports
+from django_infra.exporter.recovery import recover_exports
 from exporter.faults.probes import THREAD_NAMES, find_files
 
 WATCHED = {module.__file__ for module in (base, filesystem, export, pipeline, progress)}
@@ -107,15 +107,15 @@ def find_wrong_states(path):
     if row and row.state == "success" and not Path(settings.MEDIA_ROOT, path).exists():
         yield "success without a file"
     QueryExport.objects.update(heartbeat_at=F("heartbeat_at") - timedelta(hours=1))
-    fail_lost_exports()
+    recover_exports()
     if row := QueryExport.objects.first():
         found = find_files(settings.MEDIA_ROOT, settings.EXPORTER_TEMP_DIR)
         files = [name for name in found if row.id in name or name == path]
         if row.state not in {"success", "fail"}:
             yield f"{row.state} for ever"
-        # Who dies after a success leaves his unfinished file, which nobody looks for any more.
+        # Who dies after a success leaves the copy that he made beside the target.
         expected = [path] if row.state == "success" else []
-        if files != expected and not (set(files) > set(expected) == {path}):
+        if [name for name in files if not name.startswith(".") or row.state == "fail"] != expected:
             yield f"{row.state} with {' and '.join(files).replace(row.id, 'ID') or 'no file'}"
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from django.core.files.storage import FileSystemStorage, Storage
 
-from django_infra.exporter.delivery.base import Delivery, make_exists_error
+from django_infra.exporter.delivery.base import TEMP_SUFFIX, Delivery, make_exists_error
 from django_infra.exporter.delivery.filesystem import FileSystemDelivery
 
-__all__ = ["Delivery", "get_delivery", "make_exists_error"]
+__all__ = ["TEMP_SUFFIX", "Delivery", "get_delivery", "make_exists_error"]
 
 
 def get_delivery(
@@ -19,6 +19,7 @@ def get_delivery(
     *,
     temp_name: str,
     may_stay: Callable[[], bool | None] = lambda: False,
+    check: Callable[[], None] = lambda: None,
 ) -> Delivery:
     """Return the way to deliver into the storage.
 
@@ -29,4 +30,4 @@ def get_delivery(
         storage_class.save is Storage.save and storage_class._save is FileSystemStorage._save  # type: ignore[attr-defined]
     )
     delivery_class = FileSystemDelivery if is_plain else Delivery
-    return delivery_class(storage, name, temp_name=temp_name, may_stay=may_stay)
+    return delivery_class(storage, name, temp_name=temp_name, may_stay=may_stay, check=check)

@@ -20,11 +20,25 @@ logger = logging.getLogger(__name__)
 TEMP_SUFFIX = ".part"
 
 
+class _CheckedFile(File):  # type: ignore[type-arg]  # no generic at run time
+    """A file whose reader is stopped by the error that ``check()`` raises."""
+
+    def __init__(self, file: BinaryIO, *, name: str, check: Callable[[], None]) -> None:
+        super().__init__(file, name=name)
+        self.content = file
+        self.check = check
+
+    def read(self, size: int = -1) -> bytes:
+        self.check()
+        return self.content.read(size)
+
+
 class Delivery:
     """Collect an export in a temporary file and save it in the storage under exactly its name.
 
     Leaving the block removes the temporary file, and the saved one unless ``may_stay()``. If that
-    is None, which is that nobody knows, both stay for the recovery to judge.
+    is None, which is that nobody knows, both stay for the recovery to judge. ``check()`` raises if
+    the file is not wanted any more while the storage reads it.
     """
 
     def __init__(
@@ -34,11 +48,13 @@ class Delivery:
         *,
         temp_name: str,
         may_stay: Callable[[], bool | None] = lambda: False,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self.storage = storage
         self.name = name
         self.temp_name = temp_name
         self.may_stay = may_stay
+        self.check = check
         self.is_delivered = False
 
     def __enter__(self) -> Self:
@@ -108,8 +124,11 @@ class Delivery:
         """Tell whether the storage holds the file, and holds it from us."""
         return self.is_delivered
 
-    def remove_remains(self, *, may_be_saved: bool) -> None:
-        """Remove what a process left that was killed within the block."""
+    def remove_remains(self, *, may_be_saved: bool, has_own_name: bool) -> None:
+        """Remove what a process left that was killed within the block.
+
+        ``has_own_name`` says that no stranger saves a file under the name.
+        """
         if may_be_saved:
             self.storage.delete(self.name)
         self.remove_temp_files()
@@ -127,7 +146,8 @@ class Delivery:
         if self.storage.exists(self.name):
             raise make_exists_error(self.name)
         try:
-            saved_name = self.storage.save(self.name, File(self.file, name=self.name))
+            content = _CheckedFile(self.file, name=self.name, check=self.check)
+            saved_name = self.storage.save(self.name, content)
             self.is_delivered = saved_name == self.name
         except FileExistsError as error:
             raise make_exists_error(self.name) from error

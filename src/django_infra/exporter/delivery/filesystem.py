@@ -56,10 +56,10 @@ class FileSystemDelivery(Delivery):
         """Return also where the file is copied to from another file system."""
         return [*super().get_temp_paths(), self.target.with_name(f".{self.temp_name}{TEMP_SUFFIX}")]
 
-    def remove_remains(self, *, may_be_saved: bool) -> None:
+    def remove_remains(self, *, may_be_saved: bool, has_own_name: bool) -> None:
         """Remove the saved file too, if it surely is that of the killed process."""
-        is_ours = self.temp_name in self.name or any(map(self._is_target, self.get_temp_paths()))
-        super().remove_remains(may_be_saved=may_be_saved and is_ours)
+        is_ours = has_own_name or any(map(self._is_target, self.get_temp_paths()))
+        super().remove_remains(may_be_saved=may_be_saved and is_ours, has_own_name=has_own_name)
 
     def _is_target(self, path: Path) -> bool:
         return path.exists() and self.target.exists() and path.samefile(self.target)

@@ -1,3 +1,4 @@
+import django.core.serializers.json
 import django.db.models.deletion
 import django.utils.timezone
 import django_infra.exporter.fields
@@ -18,10 +19,19 @@ class Migration(migrations.Migration):
             name='QueryExport',
             fields=[
                 ('id', models.CharField(editable=False, max_length=100, primary_key=True, serialize=False, verbose_name='id')),
+                ('name', models.CharField(blank=True, help_text='Of the named export; empty for a queryset that was in hand.', max_length=100, verbose_name='name')),
+                ('params', models.JSONField(blank=True, default=dict, encoder=django.core.serializers.json.DjangoJSONEncoder, help_text='What the form of the named export was given.', verbose_name='parameters')),
+                ('language', models.CharField(blank=True, max_length=20, verbose_name='language')),
+                ('time_zone', models.CharField(blank=True, max_length=100, verbose_name='time zone')),
                 ('model_label', models.CharField(max_length=200, verbose_name='model')),
                 ('format', models.CharField(max_length=50, verbose_name='format')),
                 ('state', models.CharField(choices=[('scheduled', 'Scheduled'), ('processing', 'Processing'), ('success', 'Success'), ('fail', 'Fail')], default='scheduled', max_length=20, verbose_name='state')),
+                ('owner_key', models.CharField(blank=True, editable=False, help_text='Of created_by, also when that user is gone.', max_length=255, verbose_name="owner's key")),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='created at')),
+                ('handed_over_at', models.DateTimeField(blank=True, help_text="Last time that the runner was given the job, on the database's clock.", null=True, verbose_name='handed over at')),
+                ('attempt', models.PositiveSmallIntegerField(default=0, help_text='How often the work has begun.', verbose_name='attempt')),
+                ('failures', models.JSONField(blank=True, default=list, encoder=django.core.serializers.json.DjangoJSONEncoder, help_text='Number, start, end and error of the attempts before the last one.', verbose_name='failed attempts')),
+                ('token', models.CharField(blank=True, editable=False, help_text='Of the attempt that alone may write to the row.', max_length=23, verbose_name='token')),
                 ('start_time', models.DateTimeField(blank=True, null=True, verbose_name='start time')),
                 ('finished_at', models.DateTimeField(blank=True, null=True, verbose_name='finished at')),
                 ('job_time', models.DurationField(blank=True, null=True, verbose_name='job time')),
@@ -32,9 +42,12 @@ class Migration(migrations.Migration):
                 ('progress_percent', models.PositiveSmallIntegerField(blank=True, null=True, verbose_name='progress percent')),
                 ('storage_alias', models.CharField(max_length=100, verbose_name='storage alias')),
                 ('file_path', models.CharField(max_length=512, verbose_name='file path')),
-                ('path_key', models.CharField(editable=False, help_text='Reserves the path while the export is unfinished.', max_length=64, null=True, unique=True, verbose_name='path key')),
+                ('object_name', models.CharField(help_text='What the attempt saves its file as: the file path, unless one has failed.', max_length=512, verbose_name='object name')),
+                ('path_key', models.CharField(editable=False, help_text='Reserves the object name while anybody may write or delete there.', max_length=64, null=True, unique=True, verbose_name='path key')),
                 ('file', django_infra.exporter.fields.ExportFileField(blank=True, max_length=512, upload_to='', verbose_name='file')),
                 ('file_size', models.PositiveBigIntegerField(blank=True, help_text='In bytes.', null=True, verbose_name='file size')),
+                ('expires_at', models.DateTimeField(blank=True, null=True, verbose_name='expires at')),
+                ('file_deleted_at', models.DateTimeField(blank=True, help_text='When the file had expired, or was found to be gone.', null=True, verbose_name='file deleted at')),
                 ('error_log', models.TextField(blank=True, verbose_name='error log')),
                 ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='query_exports', to=settings.AUTH_USER_MODEL, verbose_name='created by')),
             ],

@@ -1,0 +1,94 @@
+"""What can be wrong with a named export before anybody asks for it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.apps import apps
+from django.forms import BaseForm, FileField
+
+from django_infra.exporter.columns import read_columns
+from django_infra.exporter.exceptions import InvalidExport, InvalidSetting
+from django_infra.exporter.formats import get_formats, get_writer
+from django_infra.exporter.limits import find_limit_fault
+from django_infra.exporter.named import FunctionExport, NamedExport
+from django_infra.exporter.paths import MAX_NAME_LENGTH
+
+NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_NAME_LENGTH}}}")
+
+
+def find_faults(export: NamedExport) -> Iterator[str]:
+    """Yield what keeps the declaration from working."""
+    if not isinstance(export.name, str) or not NAME.fullmatch(export.name):
+        yield (
+            f"its name must be 1 to {MAX_NAME_LENGTH} ASCII letters, digits, dots, hyphens and "
+            "underscores"
+        )
+    yield from _find_fault_of_function(export)
+    yield from _find_fault_of_values(export)
+    yield from _find_fault_of_permission(export)
+    yield from _find_faults_of_form(export)
+    yield from _find_faults_of_formats(export)
+    for name in ("max_rows", "max_file_size", "expires_in"):
+        if fault := find_limit_fault(name, getattr(export, name)):
+            yield f"its {fault}"
+
+
+def _find_fault_of_function(export: NamedExport) -> Iterator[str]:
+    function = export.function if isinstance(export, FunctionExport) else export.get_queryset
+    try:
+        inspect.signature(function).bind({}, None)
+    except TypeError:
+        yield "its function, or get_queryset(), must take the parameters and the user"
+
+
+def _find_fault_of_values(export: NamedExport) -> Iterator[str]:
+    if type(export).get_values is not NamedExport.get_values:
+        return
+    try:
+        read_columns(getattr(export, "values", None))
+    except InvalidExport as error:
+        yield f"its {str(error).rstrip('.')}"
+
+
+def _find_fault_of_permission(export: NamedExport) -> Iterator[str]:
+    permission: Any = getattr(export, "permission", "")
+    if permission is None or type(export).is_permitted is not NamedExport.is_permitted:
+        return
+    label, _, codename = permission.partition(".") if isinstance(permission, str) else ("", "", "")
+    if not codename or label not in {config.label for config in apps.get_app_configs()}:
+        yield (
+            f"its permission is {permission!r}, but must be 'app_label.codename' of an installed "
+            "app, or None for every active user"
+        )
+
+
+def _find_faults_of_form(export: NamedExport) -> Iterator[str]:
+    form_class: Any = export.form_class
+    if not (isinstance(form_class, type) and issubclass(form_class, BaseForm)):
+        yield f"its form_class is {form_class!r}, but must be a subclass of django.forms.Form"
+        return
+    for name, field in getattr(form_class, "base_fields", {}).items():
+        if isinstance(field, FileField):
+            yield f"its form has the file field {name!r}, and a job carries no files"
+
+
+def _find_faults_of_formats(export: NamedExport) -> Iterator[str]:
+    formats: Any = export.get_formats()
+    if isinstance(formats, str) or not isinstance(formats, Sequence) or not formats:
+        yield f"its formats are {formats!r}, but must be a list of names"
+        return
+    for name in formats:
+        if name not in get_formats():
+            yield f"its format {name!r} is none of {', '.join(map(repr, get_formats()))}"
+            continue
+        try:
+            get_writer(name, dict(export.options))
+        except InvalidExport as error:
+            yield f"its {str(error).rstrip('.')}"
+        except InvalidSetting:
+            # The checks of the settings have a name for it.
+            continue

@@ -1,0 +1,149 @@
+"""What a worker does with a job: claim it, rebuild its queryset, and try until it ends."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db import Error, router
+from django.utils import timezone, translation
+
+from django_infra.exporter import pipeline
+from django_infra.exporter.checks import require_settings
+from django_infra.exporter.columns import select
+from django_infra.exporter.conf import conf
+from django_infra.exporter.exceptions import ExportInterrupted, ExportNotPermitted
+from django_infra.exporter.formats import choose_format, get_writer
+from django_infra.exporter.models import QueryExport
+from django_infra.exporter.named import NamedExport
+from django_infra.exporter.params import bind
+from django_infra.exporter.pipeline import Job
+from django_infra.exporter.progress import INTERVAL, keep_alive
+from django_infra.exporter.recovery import recover_exports
+from django_infra.exporter.registry import registry
+from django_infra.exporter.remains import remove_remains
+from django_infra.exporter.transient import is_transient
+
+logger = logging.getLogger(__name__)
+
+FIXED_OFFSET = re.compile(r"(?:UTC)?(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d)")
+
+
+def run_job(export_id: str, *, hand_over: Callable[[str], None] | None = None) -> None:
+    """Run the job if nobody else does or did; raise the error that it ends with.
+
+    A job that is not there, or was cancelled, is no error. ``hand_over`` is as in
+    ``recover_exports()``, which this calls first.
+    """
+    try:
+        recover_exports(hand_over)
+    except Error:
+        logger.exception("Could not look for lost exports.")
+    using = router.db_for_write(QueryExport)
+    export = QueryExport.objects.using(using).scheduled().filter(pk=export_id).first()
+    if export is None:
+        logger.info("%r is not scheduled: deleted, cancelled, or taken by another.", export_id)
+        return
+    if export.attempt:
+        # Whoever failed the last one may have been killed as well.
+        remove_remains(export)
+    if not pipeline.claim(export):
+        logger.info("%s was taken by another worker.", export_id)
+        return
+    try:
+        _run_claimed(export)
+    except ExportInterrupted as error:
+        logger.info("%s", error)
+
+
+def make_job(named: NamedExport, params: dict[str, Any], *, user: Any, format: str) -> Job:
+    """Return what the named export makes of parameters that are JSON.
+
+    Raises InvalidExport, and what the export's own functions raise.
+    """
+    cleaned = bind(named, params, user)
+    return Job(
+        select(named.get_queryset(cleaned, user), named.get_values(cleaned, user)),
+        get_writer(format, dict(named.options)),
+        max_rows=conf.max_rows if named.max_rows is None else named.max_rows,
+        max_file_size=conf.max_file_size if named.max_file_size is None else named.max_file_size,
+        expires_in=conf.expires_in if named.expires_in is None else named.expires_in,
+    )
+
+
+def check_permission(named: NamedExport, user: Any) -> None:
+    """Raise ExportNotPermitted unless the user may run the export now."""
+    if not named.is_permitted(user):
+        raise ExportNotPermitted(
+            f"{user.get_username()!r} may not run the export {named.name!r}: the user is inactive "
+            "or lacks its permission."
+        )
+
+
+def _run_claimed(export: QueryExport) -> None:
+    started = time.monotonic()
+    try:
+        while True:
+            try:
+                with _as_asked(export):
+                    with keep_alive(export):
+                        job = _rebuild(export)
+                    pipeline.attempt(export, job)
+                return
+            except Exception as error:
+                if not is_transient(error) or export.attempt >= conf.max_attempts:
+                    raise
+                logger.warning("%s will be tried again.", export.id, exc_info=True)
+                _begin_next_attempt(export, error)
+    except BaseException as error:
+        pipeline.record_failure(export, error, started=started)
+        raise
+
+
+def _rebuild(export: QueryExport) -> Job:
+    """Make the job of the row anew, as much may have changed since it was asked for."""
+    require_settings()
+    named, user = registry.get(export.name), export.created_by
+    if export.owner_key:
+        if user is None:
+            raise ExportNotPermitted(f"The user {export.owner_key!r} who asked is gone.")
+        check_permission(named, user)
+    choose_format(None, export.format, offered=named.get_formats())
+    return make_job(named, export.params, user=user, format=export.format)
+
+
+def _begin_next_attempt(export: QueryExport, error: BaseException) -> None:
+    """Begin, and wait as long as what has failed may need."""
+    failed = copy.copy(export)
+    pipeline.try_again(export, error)
+    # Of a success that nobody could ask about until now.
+    remove_remains(failed)
+    end = time.monotonic() + conf.retry_delay * 2 ** (export.attempt - 2)
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, INTERVAL))
+        pipeline.keep_alive(export)
+
+
+@contextmanager
+def _as_asked(export: QueryExport) -> Iterator[None]:
+    """Speak the language, and read clocks in the time zone, of whoever asked."""
+    with ExitStack() as stack:
+        if export.language:
+            stack.enter_context(translation.override(export.language))
+        if export.time_zone:
+            stack.enter_context(timezone.override(_get_zone(export.time_zone)))
+        yield
+
+
+def _get_zone(name: str) -> tzinfo:
+    if match := FIXED_OFFSET.fullmatch(name):
+        minutes = int(match["hours"]) * 60 + int(match["minutes"])
+        return timezone.get_fixed_timezone(-minutes if match["sign"] == "-" else minutes)
+    return ZoneInfo(name)

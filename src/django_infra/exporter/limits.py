@@ -1,0 +1,19 @@
+"""What limits an export, by itself or by setting."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+
+def find_limit_fault(name: str, value: Any) -> str | None:
+    """Return what is wrong with a limit, if anything is; None is no limit."""
+    if value is None:
+        return None
+    if name.lower().endswith(("expires_in", "delete_rows_after")):
+        is_valid = isinstance(value, timedelta) and value >= timedelta(0)
+        kind = "a timedelta that is not negative"
+    else:
+        is_valid = type(value) is int and value > 0
+        kind = "a positive integer"
+    return None if is_valid else f"{name} is {value!r}, but must be {kind} or None"

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.forms import BaseForm, Form
+from django.utils.functional import Promise
+
+from django_infra.exporter.columns import Values
+from django_infra.exporter.formats import get_formats
+
+
+class NamedExport:
+    """What users may ask for by name: whose rows, which columns, and who may.
+
+    ``register()`` makes one of a function; a subclass can override each step.
+    """
+
+    name: str = ""
+    verbose_name: str | Promise = ""
+
+    values: Values
+    """Names of fields and annotations, or a mapping of them to headers."""
+
+    permission: str | None
+    """``"app_label.codename"``, or None for every active user."""
+
+    form_class: type[BaseForm] = Form
+    """Validates the parameters; a Form without fields takes none."""
+
+    formats: Sequence[str] | None = None
+    """Those offered, the default first; None offers all, and CSV by default."""
+
+    options: Mapping[str, Any] = {}
+    """For the writer, in any of the formats."""
+
+    max_rows: int | None = None
+    """Instead of EXPORTER_MAX_ROWS."""
+
+    max_file_size: int | None = None
+    """In bytes, instead of EXPORTER_MAX_FILE_SIZE."""
+
+    expires_in: timedelta | None = None
+    """Instead of EXPORTER_EXPIRES_IN."""
+
+    def get_queryset(self, params: dict[str, Any], user: Any) -> QuerySet[Any, Any]:
+        """Return the rows for the form's ``cleaned_data`` and the user, None if nobody asks."""
+        raise NotImplementedError(f"{type(self).__qualname__} must define get_queryset().")
+
+    def get_values(self, params: dict[str, Any], user: Any) -> Values:
+        return self.values
+
+    def get_form(self, data: Any, user: Any) -> BaseForm:
+        """Return the form of the parameters, unbound if ``data`` is None."""
+        return self.form_class(data)
+
+    def is_permitted(self, user: Any) -> bool:
+        """Tell whether the user may run the export."""
+        return bool(user.is_active) and (self.permission is None or user.has_perm(self.permission))
+
+    def get_formats(self) -> Sequence[str]:
+        return list(get_formats()) if self.formats is None else self.formats
+
+
+class FunctionExport(NamedExport):
+    """A named export whose queryset a function makes."""
+
+    function: ClassVar[Callable[..., QuerySet[Any, Any]]]
+
+    def get_queryset(self, params: dict[str, Any], user: Any) -> QuerySet[Any, Any]:
+        return type(self).function(params, user)

@@ -1,0 +1,109 @@
+"""From what a caller gives as parameters to what the form of a named export makes of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.forms import BaseForm
+from django.utils.datastructures import MultiValueDict
+
+from django_infra.exporter.exceptions import InvalidParams
+from django_infra.exporter.named import NamedExport
+
+
+class _Data(MultiValueDict[str, Any]):
+    """The data of a form, which knows for which of its keys the form has asked."""
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        super().__init__(
+            {key: value if isinstance(value, list) else [value] for key, value in params.items()}
+        )
+        self.asked: set[str] = set()
+
+    def __getitem__(self, key: str) -> Any:
+        self.asked.add(key)
+        return super().__getitem__(key)
+
+    def __contains__(self, key: object) -> bool:
+        self.asked.add(str(key))
+        return super().__contains__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.asked.add(key)
+        return super().get(key, default)
+
+    def getlist(self, key: str, default: Any = None) -> list[Any]:
+        self.asked.add(key)
+        return super().getlist(key, default)
+
+
+def serialize(params: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the parameters as JSON gives them back, in which a job carries them.
+
+    Raises InvalidParams for what JSON or a database cannot hold.
+    """
+    if params is None:
+        return {}
+    if not isinstance(params, Mapping):
+        raise InvalidParams(f"params must be a mapping of names to values, not {params!r}.")
+    items = dict(_get_items(params))
+    if unnamed := [key for key in items if not isinstance(key, str)]:
+        raise InvalidParams(f"params has the key {unnamed[0]!r}, which is not a str.")
+    try:
+        text = json.dumps(items, cls=DjangoJSONEncoder, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidParams(f"params cannot be carried as JSON: {error}") from error
+    data: dict[str, Any] = json.loads(text)
+    if "\\u0000" in text and _has_null(data):
+        raise InvalidParams("params holds a NUL character, which databases refuse.")
+    return data
+
+
+def bind(named: NamedExport, params: Mapping[str, Any], user: Any) -> dict[str, Any]:
+    """Return the ``cleaned_data`` of the export's form.
+
+    Raises InvalidParams for what the form refuses or has no field for.
+    """
+    data = _Data(params)
+    form = named.get_form(data, user)
+    if form.is_multipart():
+        raise InvalidParams(f"The form of {named.name!r} takes files, which a job cannot carry.")
+    if not form.is_valid():
+        raise InvalidParams(
+            f"Invalid params for {named.name!r}: {_describe(form)}",
+            form.errors.get_json_data(),
+        )
+    if unknown := [key for key in params if key not in data.asked]:
+        raise InvalidParams(
+            f"Unknown params for {named.name!r}: {', '.join(map(repr, unknown))}. "
+            f"Allowed: {', '.join(map(repr, form.fields)) or 'none'}.",
+            {key: [{"message": "Unknown parameter.", "code": "unknown"}] for key in unknown},
+        )
+    return form.cleaned_data
+
+
+def _get_items(params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the items, with all the values of a QueryDict."""
+    if not isinstance(params, MultiValueDict):
+        yield from params.items()
+        return
+    for key, values in params.lists():
+        yield key, values[0] if len(values) == 1 else values
+
+
+def _has_null(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_null(item) for pair in value.items() for item in pair)
+    if isinstance(value, list):
+        return any(map(_has_null, value))
+    return isinstance(value, str) and "\0" in value
+
+
+def _describe(form: BaseForm) -> str:
+    return " ".join(
+        f"{name}: {' '.join(map(str, messages))}" for name, messages in form.errors.items()
+    )

@@ -1,0 +1,76 @@
+"""Named exports, as each app's ``exports.py`` declares them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from django.utils.module_loading import autodiscover_modules
+
+from django_infra.exporter.declarations import find_faults
+from django_infra.exporter.exceptions import InvalidNamedExport, UnknownExport
+from django_infra.exporter.named import FunctionExport, NamedExport
+
+__all__ = ["NamedExport", "autodiscover", "register", "registry"]
+
+Target = TypeVar("Target", bound=Callable[..., Any])
+
+ATTRIBUTES = frozenset(NamedExport.__annotations__) - {"name"}
+
+
+class Registry:
+    """The named exports of a project."""
+
+    def __init__(self) -> None:
+        self.exports: list[NamedExport] = []
+
+    def register(self, name: str, **attributes: Any) -> Callable[[Target], Target]:
+        """Register the decorated function, or subclass of NamedExport, under the name.
+
+        ``attributes`` are those of NamedExport. The function takes the parameters and the user,
+        and returns a queryset.
+        """
+        if unknown := attributes.keys() - ATTRIBUTES:
+            raise TypeError(
+                f"register({name!r}) got {', '.join(map(repr, sorted(unknown)))}. "
+                f"Allowed: {', '.join(map(repr, sorted(ATTRIBUTES)))}."
+            )
+
+        def register(target: Target) -> Target:
+            members = {**attributes, "name": name, "__doc__": target.__doc__}
+            if isinstance(target, type) and issubclass(target, NamedExport):
+                base: type[NamedExport] = target
+            else:
+                base, members["function"] = FunctionExport, staticmethod(target)
+            self.exports.append(type(target.__name__, (base,), members)())
+            return target
+
+        return register
+
+    def get(self, name: object) -> NamedExport:
+        """Return the export of the name.
+
+        Raises UnknownExport, and InvalidNamedExport for a declaration that cannot work.
+        """
+        for export in self.exports:
+            if export.name == name:
+                for fault in self.find_faults(export):
+                    raise InvalidNamedExport(f"The named export {name!r} cannot work: {fault}.")
+                return export
+        names = ", ".join(sorted(repr(export.name) for export in self.exports)) or "none"
+        raise UnknownExport(f"No export is registered as {name!r}. Registered: {names}.")
+
+    def find_faults(self, export: NamedExport) -> Iterator[str]:
+        """Yield what keeps the export from working, others of its name included."""
+        if sum(other.name == export.name for other in self.exports) > 1:
+            yield "its name is registered more than once"
+        yield from find_faults(export)
+
+
+registry = Registry()
+register = registry.register
+
+
+def autodiscover() -> None:
+    """Import the ``exports`` module of each installed app."""
+    autodiscover_modules("exports")

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.core.checks import CheckMessage, Error
+
+from django_infra.exporter.exceptions import InvalidSetting
+from django_infra.exporter.runners import get_runner
+
+
+def check_runner(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Check EXPORTER_RUNNER, and let the runner check itself."""
+    try:
+        faults = list(get_runner().find_faults())
+    except InvalidSetting as error:
+        faults = [str(error)]
+    return [
+        Error(
+            f"EXPORTER_RUNNER cannot be used: {fault}",
+            hint=(
+                'Set it to {"BACKEND": "django_infra.exporter.runners.celery.CeleryRunner", '
+                '"OPTIONS": {"queue": "exports"}}, for example.'
+            ),
+            id="exporter.E008",
+        )
+        for fault in faults
+    ]

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import logging
+
+from django_infra.exporter.jobs import run_job
+from django_infra.exporter.runners.base import Runner
+
+logger = logging.getLogger(__name__)
+
+
+class InlineRunner(Runner):
+    """Run a job at once, in the process that asked for it.
+
+    The row says how it ended; an error is logged, and not raised.
+    """
+
+    # Nobody else is there to take it, and a caller should not wait for the job of another one.
+    hands_over_again = False
+
+    def enqueue(self, export_id: str) -> None:
+        try:
+            run_job(export_id)
+        except Exception:
+            logger.exception("%s failed.", export_id)

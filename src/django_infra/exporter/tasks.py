@@ -1,0 +1,12 @@
+"""Where Celery looks for the tasks of an app, and other queues too, so that it may be missing."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+__all__ = []
+
+if find_spec("celery"):
+    from django_infra.exporter.runners.celery import recover_exports, run_export
+
+    __all__ += ["recover_exports", "run_export"]
