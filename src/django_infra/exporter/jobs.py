@@ -88,23 +88,29 @@ def check_permission(named: NamedExport, user: Any) -> None:
 
 
 def _run_claimed(export: QueryExport) -> None:
+    while (error := _attempt(export)) is not None:
+        try:
+            _begin_next_attempt(export, error)
+        except BaseException as interruption:
+            pipeline.record_failure(export, interruption)
+            raise
+
+
+def _attempt(export: QueryExport) -> BaseException | None:
+    """Return an error after which another attempt makes sense; record and raise any other."""
     started = time.monotonic()
     try:
-        while True:
-            try:
-                with _as_asked(export):
-                    with keep_alive(export):
-                        job = _rebuild(export)
-                    pipeline.attempt(export, job)
-                return
-            except Exception as error:
-                if not is_transient(error) or export.attempt >= conf.max_attempts:
-                    raise
-                logger.warning("%s will be tried again.", export.id, exc_info=True)
-                _begin_next_attempt(export, error)
+        with _as_asked(export):
+            with keep_alive(export):
+                job = _rebuild(export)
+            pipeline.attempt(export, job)
     except BaseException as error:
+        if is_transient(error) and export.attempt < conf.max_attempts:
+            logger.warning("%s will be tried again.", export.id, exc_info=True)
+            return error
         pipeline.record_failure(export, error, started=started)
         raise
+    return None
 
 
 def _rebuild(export: QueryExport) -> Job:

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.files.storage import Storage, storages
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models, router
+from django.db.models import Case, F, Value, When
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -326,10 +327,10 @@ class QueryExport(UpdatableModel):
         """
         who = "" if by is None else f" by {by.get_username()}"
         error = ExportCancelled(f"Cancelled{who} at {timezone.now().isoformat(' ', 'seconds')}.")
-        # A worker needs its path until it has stopped.
-        return self._end_badly(self._get_row().scheduled(), error, path_key=None) or (
-            self._end_badly(self._get_row().processing(), error)
-        )
+        # A worker needs its path until it has stopped. MariaDB assigns from left to right, so that
+        # what depends on the state comes before it.
+        path_key = Case(When(state=ExportState.SCHEDULED, then=Value(None)), default=F("path_key"))
+        return self._end_badly(self._get_row().unfinished(), error, path_key=path_key)
 
     def release(self) -> bool:
         """Give free the path of an export that has failed, and has left nothing there."""
@@ -381,10 +382,10 @@ class QueryExport(UpdatableModel):
     def _end_badly(self, rows: QueryExportQuerySet, error: BaseException, **changes: Any) -> bool:
         has_ended = self._write(
             rows,
+            **changes,
             state=ExportState.FAIL,
             finished_at=timezone.now(),
             error_log=describe_error(error),
-            **changes,
         )
         if has_ended:
             announce(export_failed, self)
@@ -404,7 +405,7 @@ class QueryExport(UpdatableModel):
         if not rows.update(**changes):
             return False
         for name, value in changes.items():
-            if not isinstance(value, DatabaseTime):
+            if not hasattr(value, "resolve_expression"):
                 setattr(self, name, value)
         return True
 

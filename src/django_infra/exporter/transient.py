@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import sys
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
@@ -27,11 +26,23 @@ OS_ERRORS = frozenset(
 )
 
 
+# Of clients of object stores, which need not be installed: they did not reach the server.
+CLIENT_ERRORS = frozenset(
+    {
+        "azure.core.exceptions.ServiceRequestError",
+        "azure.core.exceptions.ServiceResponseError",
+        "botocore.exceptions.HTTPClientError",
+        "requests.exceptions.ConnectionError",
+        "requests.exceptions.Timeout",
+    }
+)
+
+
 def is_transient(error: BaseException) -> bool:
     """Tell whether the error is of a database or storage that will be well again."""
     if isinstance(error, OperationalError | InterfaceError):
         return _is_transient_in_database(error)
-    if isinstance(error, ConnectionError | TimeoutError) or _is_lost_by_botocore(error):
+    if isinstance(error, ConnectionError | TimeoutError) or _is_of_client(error):
         return True
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in OS_ERRORS
@@ -52,10 +63,9 @@ def _is_transient_in_database(error: Exception) -> bool:
     return True
 
 
-def _is_lost_by_botocore(error: BaseException) -> bool:
-    """Tell whether S3 could not be reached, which botocore says by errors of its own."""
-    exceptions: Any = sys.modules.get("botocore.exceptions")
-    return exceptions is not None and isinstance(error, exceptions.HTTPClientError)
+def _is_of_client(error: BaseException) -> bool:
+    names = {f"{each.__module__}.{each.__qualname__}" for each in type(error).__mro__}
+    return not names.isdisjoint(CLIENT_ERRORS)
 
 
 def _get_http_status(error: BaseException) -> int | None:
