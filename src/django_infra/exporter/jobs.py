@@ -8,7 +8,8 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import tzinfo
+from datetime import timedelta, tzinfo
+from datetime import timezone as tz
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -150,6 +151,7 @@ def _as_asked(export: QueryExport) -> Iterator[None]:
 
 def _get_zone(name: str) -> tzinfo:
     if match := FIXED_OFFSET.fullmatch(name):
-        minutes = int(match["hours"]) * 60 + int(match["minutes"])
-        return timezone.get_fixed_timezone(-minutes if match["sign"] == "-" else minutes)
+        offset = timedelta(hours=int(match["hours"]), minutes=int(match["minutes"]))
+        # Its name has a colon, without which Django misreads it on SQLite.
+        return tz(-offset if match["sign"] == "-" else offset)
     return ZoneInfo(name)

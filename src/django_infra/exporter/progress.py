@@ -141,10 +141,10 @@ class ThreadedProgress(Progress):
         self.check()
 
     def _tick(self, number: int) -> bool:
-        if number == 2:
-            self._counter.start()
         if not self.is_interrupted:
             self._try_to_tell()
+        if number == 2 and not self.is_interrupted:
+            self._counter.start()
         if self.is_interrupted and (source := self.source):
             # The database may be far from the first row, at which the export would notice; and
             # what was told to stop a second ago may have been about to begin.
@@ -193,21 +193,21 @@ class _Counter:
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
-        self.is_started = False
         self._source: Source | None = None
         self._thread = threading.Thread(
             target=self._run, name=f"count of {progress.export.id}", daemon=True
         )
 
     def start(self) -> None:
-        self.is_started = True
         self._thread.start()
 
     def stop(self) -> None:
-        if self._source is not None and self._thread.is_alive():
-            self._source.interrupt()
-        if self.is_started:
-            self._thread.join(JOIN_TIMEOUT)
+        end = time.monotonic() + JOIN_TIMEOUT
+        while self._thread.is_alive() and time.monotonic() < end:
+            # The query may have been about to begin.
+            if self._source is not None:
+                self._source.interrupt()
+            self._thread.join(0.1)
 
     def _run(self) -> None:
         try:

@@ -44,8 +44,10 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
         That is also an export that was cancelled, and whose worker has not given its path free.
         """
         # Few rows have a path reserved, however many there are.
-        return self.exclude(state=ExportState.SUCCESS).filter(
-            path_key__isnull=False, heartbeat_at__lt=_get_time_before(lease)
+        return self.filter(
+            state__in=[ExportState.SCHEDULED, ExportState.PROCESSING, ExportState.FAIL],
+            path_key__isnull=False,
+            heartbeat_at__lt=_get_time_before(lease),
         )
 
     def waiting(self, timeout: float) -> Self:

@@ -1,0 +1,514 @@
+"""What a worker does with a job; whole worker processes are in test_workers.py."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+import time
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.files.storage import InMemoryStorage
+from django.db import connection, connections, transaction
+from django.db.models import F
+
+from django_infra.exporter import progress
+from django_infra.exporter.exceptions import ExportInterrupted, LimitExceeded, UnknownExport
+from django_infra.exporter.export import enqueue_export, export_queryset
+from django_infra.exporter.jobs import run_job
+from django_infra.exporter.models import ExportState, QueryExport
+from django_infra.exporter.recovery import recover_exports
+from django_infra.exporter.registry import registry
+from django_infra.exporter.signals import (
+    export_expired,
+    export_failed,
+    export_finished,
+    export_started,
+)
+from exporter.conftest import read
+from exporter.faults.authors import make_authors
+from exporter.faults.probes import STALLING, find_files, wait_until
+from testapp.models import Author
+from testapp.runners import BoxRunner
+
+pytest_plugins = ["exporter.faults.fixtures"]
+pytestmark = [
+    # With the tables of users, whom an export belongs to.
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("committed_rows"),
+]
+
+SIGNALS = [export_started, export_finished, export_failed, export_expired]
+
+
+class FlakyStorage(InMemoryStorage):
+    """Break as often as is said, in the middle of a file that stays there."""
+
+    errors = []
+
+    def _save(self, name, content):
+        if not self.errors:
+            return super()._save(name, content)
+        content.read(3)
+        raise self.errors.pop(0)
+
+
+@pytest.fixture
+def errors(settings, monkeypatch):
+    """Give the errors that the storage raises, one after the other."""
+    monkeypatch.setattr(FlakyStorage, "errors", [])
+    settings.EXPORTER_RETRY_DELAY = 0.01
+    settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": f"{__name__}.FlakyStorage"}}
+    return FlakyStorage.errors
+
+
+@pytest.fixture
+def box(settings, monkeypatch):
+    """Have jobs put into a box instead of being run."""
+    monkeypatch.setattr(BoxRunner, "box", [])
+    settings.EXPORTER_RUNNER = {"BACKEND": "testapp.runners.BoxRunner"}
+    return BoxRunner.box
+
+
+@pytest.fixture
+def declare(monkeypatch):
+    """Register an export for the time of the test."""
+    monkeypatch.setattr(registry, "exports", list(registry.exports))
+
+    def declare(name="test", values=("id",), permission=None, **attributes):
+        return registry.register(name, values=values, permission=permission, **attributes)
+
+    return declare
+
+
+@pytest.fixture
+def signals():
+    """Collect what is sent, and what the row says at the time."""
+    sent = []
+
+    def receive(signal, export, **kwargs):
+        row = QueryExport.objects.filter(pk=export.pk).first()
+        sent.append((SIGNALS.index(signal), row.state if row else None, connection.in_atomic_block))
+
+    for signal in SIGNALS:
+        signal.connect(receive)
+    yield sent
+    for signal in SIGNALS:
+        signal.disconnect(receive)
+
+
+STARTED, FINISHED, FAILED, EXPIRED = range(4)
+
+
+def age(**filters):
+    """Let time pass for the rows."""
+    hour = datetime.timedelta(hours=1)
+    QueryExport.objects.filter(**filters).update(
+        heartbeat_at=F("heartbeat_at") - hour, handed_over_at=F("handed_over_at") - hour
+    )
+
+
+def run_in_thread(export):
+    """Run the job as a worker would; return the thread and the list of what it raised."""
+    raised = []
+
+    def run():
+        try:
+            run_job(export.id)
+        except BaseException as error:
+            raised.append(error)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, raised
+
+
+# ------------------------------------------------------------------------------- attempts
+
+
+def test_transient_errors_are_tried_again_and_kept(authors, box, errors, signals):
+    errors += [ConnectionError("first"), TimeoutError("second")]
+    export = enqueue_export("authors", file_path="a.csv")
+    run_job(export.id)
+    export.refresh_from_db()
+    assert export.state == ExportState.SUCCESS
+    assert export.attempt == 3
+    assert [(failure["attempt"], failure["error"]) for failure in export.failures] == [
+        (1, "ConnectionError: first"),
+        (2, "TimeoutError: second"),
+    ]
+    assert export.error_log == ""
+    assert read(export).count(b"\r\n") == 51
+    assert export.file.name.startswith("a-3-")
+    assert export.file.name.endswith(".csv")
+    assert export.storage.listdir("") == ([], [export.file.name])
+    assert signals == [(STARTED, "processing", False), (FINISHED, "success", False)]
+
+
+def test_last_attempt_ends_the_job(authors, box, errors, signals):
+    errors += [ConnectionError("first"), ConnectionError("second"), ConnectionError("third")]
+    export = enqueue_export("authors")
+    with pytest.raises(ConnectionError, match="third"):
+        run_job(export.id)
+    export.refresh_from_db()
+    assert (export.state, export.attempt) == (ExportState.FAIL, 3)
+    assert "third" in export.error_log
+    assert [failure["error"] for failure in export.failures] == [
+        "ConnectionError: first",
+        "ConnectionError: second",
+    ]
+    assert export.storage.listdir("") == ([], [])
+    assert signals == [(STARTED, "processing", False), (FAILED, "fail", False)]
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "no"), ValueError("no"), OSError(36, "no")])
+def test_other_errors_end_the_job_at_once(authors, box, errors, error):
+    errors += [error]
+    export = enqueue_export("authors")
+    with pytest.raises(type(error)):
+        run_job(export.id)
+    export.refresh_from_db()
+    assert (export.state, export.attempt, export.failures) == (ExportState.FAIL, 1, [])
+
+
+def test_number_of_attempts_is_a_setting(authors, box, errors, settings):
+    settings.EXPORTER_MAX_ATTEMPTS = 1
+    errors += [ConnectionError("first")]
+    export = enqueue_export("authors")
+    with pytest.raises(ConnectionError):
+        run_job(export.id)
+
+
+def test_attempts_wait_ever_longer(authors, box, errors, settings):
+    settings.EXPORTER_RETRY_DELAY = 0.4
+    errors += [ConnectionError("first"), ConnectionError("second")]
+    export = enqueue_export("authors")
+    started = time.monotonic()
+    run_job(export.id)
+    assert time.monotonic() - started >= 0.4 + 0.8
+
+
+def test_job_is_cancelled_between_two_attempts(authors, box, errors, settings):
+    settings.EXPORTER_RETRY_DELAY = 60
+    errors += [ConnectionError("first")]
+    export = enqueue_export("authors", file_path="a.csv")
+    thread, raised = run_in_thread(export)
+    wait_until(lambda: QueryExport.objects.filter(attempt=2).exists())
+    assert export.cancel()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert raised == []
+    export.refresh_from_db()
+    assert export.state == ExportState.FAIL
+    assert "Cancelled at" in export.error_log
+    assert export.path_key is None
+    assert [failure["error"] for failure in export.failures] == ["ConnectionError: first"]
+
+
+def test_heartbeats_come_while_the_queryset_is_built_and_between_attempts(
+    authors, box, errors, settings, monkeypatch
+):
+    monkeypatch.setattr(progress, "INTERVAL", 0.1)
+    settings.EXPORTER_RETRY_DELAY = 3
+    errors += [ConnectionError("first")]
+    export = enqueue_export("authors", {"seconds": "1.5"})
+    thread, raised = run_in_thread(export)
+    beats = set()
+    while thread.is_alive():
+        beats.update(QueryExport.objects.values_list("attempt", "heartbeat_at"))
+        time.sleep(0.05)
+    assert raised == []
+    assert len([beat for attempt, beat in beats if attempt == 1]) >= 5
+    assert len([beat for attempt, beat in beats if attempt == 2]) >= 3
+
+
+# ------------------------------------------------------------------------ once, and by one
+
+
+def test_second_message_changes_nothing(authors, box):
+    export = enqueue_export("authors")
+    run_job(export.id)
+    facts = QueryExport.objects.values().get()
+    run_job(export.id)
+    assert QueryExport.objects.values().get() == facts
+
+
+@pytest.mark.parametrize("export_id", ["nope", "", "x" * 10_000, "'; DROP TABLE x", None, 7, ["a"]])
+def test_message_of_no_job_is_a_logged_no_op(export_id, caplog):
+    caplog.set_level("INFO")
+    run_job(export_id)
+    assert "is not scheduled" in caplog.text
+
+
+def test_job_whose_export_is_no_longer_registered_fails(authors, box, declare):
+    declare()(lambda params, user: Author.objects.all())
+    export = enqueue_export("test")
+    registry.exports.pop()
+    with pytest.raises(UnknownExport):
+        run_job(export.id)
+    export.refresh_from_db()
+    assert export.state == ExportState.FAIL
+
+
+def test_job_of_a_tampered_row_fails(authors, box):
+    export = enqueue_export("authors")
+    QueryExport.objects.update(params={"nope": "1"}, time_zone="Mars/Olympus")
+    with pytest.raises(Exception, match=r"Olympus|nope"):
+        run_job(export.id)
+    export.refresh_from_db()
+    assert export.state == ExportState.FAIL
+
+
+# ------------------------------------------------------------------------------- recovery
+
+
+def lose(export, attempt=1):
+    """Leave the export as a worker would that is killed in the middle."""
+    assert export.claim(f"token {attempt}")
+    age(pk=export.pk)
+
+
+def test_lost_job_is_handed_over_again(authors, box, settings):
+    export = enqueue_export("authors")
+    lose(export)
+    assert recover_exports(box.append).rescheduled == 1
+    assert recover_exports(box.append).rescheduled == 0
+    assert box == [export.id, export.id]
+    export.refresh_from_db()
+    assert (export.state, export.attempt, export.token) == (ExportState.SCHEDULED, 1, "")
+    assert "Worker lost" in export.failures[0]["error"]
+    run_job(export.id)
+    export.refresh_from_db()
+    assert (export.state, export.attempt) == (ExportState.SUCCESS, 2)
+
+
+def test_every_claim_looks_for_lost_jobs(authors, box):
+    lost, other = enqueue_export("authors"), enqueue_export("authors")
+    lose(lost)
+    box.clear()
+    run_job(other.id, hand_over=box.append)
+    assert box == [lost.id]
+
+
+def test_job_that_is_lost_too_often_fails(authors, box, settings, signals):
+    settings.EXPORTER_MAX_ATTEMPTS = 2
+    export = enqueue_export("authors")
+    lose(export)
+    recover_exports(box.append)
+    export.refresh_from_db()
+    lose(export, attempt=2)
+    recovery = recover_exports(box.append)
+    assert (recovery.rescheduled, recovery.failed) == (0, 1)
+    export.refresh_from_db()
+    assert export.state == ExportState.FAIL
+    assert "Worker lost: no heartbeat for 60 seconds in attempt 2." in export.error_log
+    assert len(export.failures) == 1
+    assert signals == [(STARTED, "processing", False), (FAILED, "fail", False)]
+
+
+def test_lost_job_of_the_inline_runner_fails(authors, box, settings):
+    export = enqueue_export("authors")
+    lose(export)
+    settings.EXPORTER_RUNNER = {}
+    export_queryset(authors, ["id"])
+    export.refresh_from_db()
+    assert export.state == ExportState.FAIL
+
+
+def test_job_that_nobody_took_is_handed_over_again(authors, box, settings):
+    export = enqueue_export("authors")
+    settings.EXPORTER_HANDOVER_TIMEOUT = 3000
+    assert recover_exports(box.append).handed_over == 0
+    age()
+    assert recover_exports(box.append).handed_over == 1
+    assert recover_exports(box.append).handed_over == 0
+    assert box == [export.id, export.id]
+    export.refresh_from_db()
+    assert export.state == ExportState.SCHEDULED
+    assert export.failures == []
+
+
+def test_runner_that_is_away_does_not_keep_others_from_being_recovered(authors, box, caplog):
+    first, second = enqueue_export("authors"), enqueue_export("authors")
+    lose(first)
+    lose(second)
+
+    def refuse(export_id):
+        raise ConnectionError("nobody is there")
+
+    assert recover_exports(refuse).rescheduled == 2
+    assert caplog.text.count("could not be handed over again") == 2
+    age()
+    assert recover_exports(box.append).handed_over == 2
+
+
+def test_stray_temporary_files_are_removed(authors, box, temp_dir):
+    export = enqueue_export("authors")
+    export.claim("token")
+    done = export_queryset(authors, ["id"])
+    other = done.id[:-1] + ("a" if done.id[-1] != "a" else "b")
+    kept = {f"{export.id}-1.part", f"{other}-1.part", "notes.part", f"{export.id}-1.txt"}
+    strays = {f"{done.id}-1.part", f"{export.id}-0.part"}
+    for name in kept | strays:
+        (temp_dir / name).touch()
+    assert recover_exports().stray_files == 2
+    assert set(find_files(temp_dir)) == kept
+
+
+# ----------------------------------------------------------------------------- cancelling
+
+
+@pytest.fixture
+def user():
+    return get_user_model().objects.create_user("ann")
+
+
+def test_scheduled_job_is_cancelled_at_once(authors, box, user, signals):
+    export = enqueue_export("authors", file_path="a.csv")
+    assert export.cancel(by=user)
+    export.refresh_from_db()
+    assert export.state == ExportState.FAIL
+    assert "Cancelled by ann at 20" in export.error_log
+    assert export.path_key is None
+    assert signals == [(FAILED, "fail", False)]
+    run_job(export.id)
+    assert QueryExport.objects.get().state == ExportState.FAIL
+    assert not export.cancel(by=user)
+
+
+@pytest.mark.parametrize("phase", ["building", "sorting", "streaming", "saving"])
+def test_running_job_is_cancelled_within_two_seconds(
+    box, declare, user, settings, media_root, temp_dir, phase
+):
+    make_authors(300)
+
+    @declare(values=["id", "name"])
+    def authors(params, user):
+        # When it is asked for, nothing is processing yet.
+        if phase == "building" and QueryExport.objects.processing().exists():
+            time.sleep(3)
+        rows = Author.objects.order_by("pk")
+        if phase == "sorting":
+            rows = rows.extra(where=[STALLING[connection.vendor]])
+        return rows
+
+    if phase == "saving":
+        backend = f"{__name__}.EndlessStorage"
+        settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": backend}}
+    if phase == "streaming":
+        settings.EXPORTER_CHUNK_SIZE = 1
+        settings.EXPORTER_FORMATS = {
+            "csv": {
+                "BACKEND": "exporter.faults.writers.SpiedCSVWriter",
+                "OPTIONS": {"on_chunk": "exporter.faults.jobs.nap"},
+            }
+        }
+    export = enqueue_export("test", file_path="a.csv")
+    thread, raised = run_in_thread(export)
+    wait_until(QueryExport.objects.processing().exists)
+    time.sleep(1.5)
+    cancelled_at = time.monotonic()
+    assert export.cancel(by=user)
+    thread.join(30)
+    assert time.monotonic() - cancelled_at < 2 + 1  # a busy machine
+    assert not thread.is_alive()
+    assert raised == []
+    export.refresh_from_db()
+    assert export.state == ExportState.FAIL
+    assert "Cancelled by ann" in export.error_log
+    assert export.path_key is None
+    assert find_files(media_root, temp_dir) == []
+
+
+class EndlessStorage(InMemoryStorage):
+    """Read the file again and again, as slowly as a network."""
+
+    def _save(self, name, content):
+        while True:
+            content.seek(0)
+            content.read(10)
+            time.sleep(0.1)
+
+
+def test_cancelled_export_of_a_dead_worker_is_cleaned_up(authors, box, media_root, temp_dir):
+    export = enqueue_export("authors", file_path="a.csv")
+    export.claim("token")
+    export.begin_delivery()
+    (temp_dir / f"{export.temp_name}.part").touch()
+    media_root.mkdir()
+    (media_root / "a.csv").hardlink_to(temp_dir / f"{export.temp_name}.part")
+    assert export.cancel()
+    # Its worker may still be there.
+    recover_exports()
+    assert len(find_files(media_root, temp_dir)) == 2
+    with pytest.raises(ValueError, match="already exists"):
+        enqueue_export("authors", file_path="a.csv")
+    age()
+    recover_exports()
+    assert find_files(media_root, temp_dir) == []
+    export.refresh_from_db()
+    assert export.path_key is None
+    assert "Cancelled" in export.error_log
+
+
+def test_synchronous_export_is_cancelled_too(spy):
+    make_authors(50)
+
+    def cancel():
+        QueryExport.objects.get().cancel()
+        connections.close_all()
+
+    def cancel_elsewhere(number):
+        # The connection of the export is busy.
+        if number == 3:
+            thread = threading.Thread(target=cancel)
+            thread.start()
+            thread.join()
+            time.sleep(1.5)
+
+    spy(cancel_elsewhere, chunk_size=1)
+    with pytest.raises(ExportInterrupted):
+        export_queryset(Author.objects.all(), ["id"])
+    assert "Cancelled" in QueryExport.objects.get().error_log
+
+
+# -------------------------------------------------------------------------------- signals
+
+
+def test_error_of_a_receiver_harms_no_export(authors, caplog):
+    def break_down(**kwargs):
+        raise RuntimeError("the receiver is broken")
+
+    for signal in SIGNALS:
+        signal.connect(break_down)
+    try:
+        assert export_queryset(authors, ["id"]).state == ExportState.SUCCESS
+    finally:
+        for signal in SIGNALS:
+            signal.disconnect(break_down)
+    assert caplog.text.count("the receiver is broken") >= 2
+
+
+def test_signals_of_a_synchronous_export(authors, signals):
+    export_queryset(authors, ["id"])
+    with pytest.raises(LimitExceeded):
+        export_queryset(authors, ["id"], max_rows=1)
+    assert signals == [
+        (STARTED, "processing", False),
+        (FINISHED, "success", False),
+        (STARTED, "processing", False),
+        (FAILED, "fail", False),
+    ]
+
+
+def test_signals_wait_for_the_commit(authors, signals):
+    with transaction.atomic():
+        export_queryset(authors, ["id"])
+        assert signals == []
+    assert [signal for signal, _, _ in signals] == [STARTED, FINISHED]
+    with transaction.atomic():
+        export_queryset(authors, ["id"])
+        transaction.set_rollback(True)
+    assert len(signals) == 2
