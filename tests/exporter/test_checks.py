@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 
@@ -69,8 +70,12 @@ def test_every_fault_is_told_at_once(settings):
     settings.EXPORTER_TEMP_DIR = "/nowhere"
     settings.EXPORTER_ESCAPE_FORMULAS = None
     settings.EXPORTER_LEASE = None
+    settings.EXPORTER_MAX_ATTEMPTS = 0
+    settings.EXPORTER_MAX_ROWS = 0
+    settings.EXPORTER_RUNNER = None
     settings.DEFAULT_FILE_STORAGE = "django.core.files.storage.FileSystemStorage"
-    numbers = ["E001", "E002", "E003", "E004", "E005", "E006", "E007", "W001"]
+    numbers = ["E001", "E002", "E003", "E004", "E005", "E006", "E007", "E009", "E010"]
+    numbers += ["W001", "E008"]
     assert find_ids() == [f"exporter.{number}" for number in numbers]
 
 
@@ -305,6 +310,108 @@ def test_a_bad_lease_is_an_error(settings, lease):
     assert message.id == "exporter.E007"
     assert message.level == ERROR
     assert message.msg.startswith(f"EXPORTER_LEASE is {lease!r}, but must be a number of seconds")
+
+
+# EXPORTER_RUNNER
+
+
+@pytest.mark.parametrize(
+    "runner",
+    [
+        {},
+        {"OPTIONS": {}},
+        {"BACKEND": "django_infra.exporter.runners.inline.InlineRunner"},
+        {"BACKEND": "django_infra.exporter.runners.django_tasks.DjangoTasksRunner"},
+        {
+            "BACKEND": "django_infra.exporter.runners.celery.CeleryRunner",
+            "OPTIONS": {"queue": "exports", "time_limit": 600, "soft_time_limit": 590.5},
+        },
+    ],
+)
+def test_a_runner_passes(settings, runner):
+    settings.EXPORTER_RUNNER = runner
+    assert find_messages() == []
+
+
+@pytest.mark.parametrize(
+    ("runner", "fault"),
+    [
+        (None, "EXPORTER_RUNNER is None, but must be a dict"),
+        ("inline", "EXPORTER_RUNNER is 'inline', but must be a dict"),
+        ({"BACKEND": "inline"}, "is 'inline', but must be the dotted path of a Runner"),
+        ({"BACKEND": 5}, "is 5, but must be the dotted path"),
+        ({"BACKEND": "nowhere.Runner"}, "No module named 'nowhere'"),
+        ({"BACKEND": "testapp.models.Author"}, "not a subclass of django_infra.exporter.runners"),
+        ({"BACKEND": "testapp.runners.BoxRunner", "OPTIONS": {"size": 1}}, "{'size': 1} do not"),
+        ({"BACKEND": "testapp.runners.BoxRunner", "OPTIONS": None}, "None do not suit"),
+        (
+            {
+                "BACKEND": "django_infra.exporter.runners.django_tasks.DjangoTasksRunner",
+                "OPTIONS": {"queue_name": "nowhere"},
+            },
+            "Queue 'nowhere' is not valid",
+        ),
+        (
+            {
+                "BACKEND": "django_infra.exporter.runners.django_tasks.DjangoTasksRunner",
+                "OPTIONS": {"backend": "nowhere"},
+            },
+            "nowhere",
+        ),
+    ],
+)
+def test_a_runner_that_cannot_be_used_is_an_error(settings, runner, fault):
+    settings.EXPORTER_RUNNER = runner
+    message = find_message()
+    assert message.id == "exporter.E008"
+    assert message.msg.startswith("EXPORTER_RUNNER cannot be used: ")
+    assert fault in message.msg
+
+
+# Attempts and limits
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("EXPORTER_MAX_ATTEMPTS", 0),
+        ("EXPORTER_MAX_ATTEMPTS", 21),
+        ("EXPORTER_MAX_ATTEMPTS", 2.0),
+        ("EXPORTER_MAX_ATTEMPTS", True),
+        ("EXPORTER_MAX_ATTEMPTS", None),
+        ("EXPORTER_RETRY_DELAY", -1),
+        ("EXPORTER_RETRY_DELAY", "5"),
+        ("EXPORTER_RETRY_DELAY", float("nan")),
+        ("EXPORTER_HANDOVER_TIMEOUT", None),
+        ("EXPORTER_HANDOVER_TIMEOUT", float("inf")),
+    ],
+)
+def test_attempts_that_make_no_sense_are_an_error(settings, setting, value):
+    setattr(settings, setting, value)
+    message = find_message()
+    assert message.id == "exporter.E009"
+    assert message.msg.startswith(f"{setting} is {value!r}, but must be ")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("EXPORTER_MAX_ROWS", 0),
+        ("EXPORTER_MAX_ROWS", "1000"),
+        ("EXPORTER_MAX_FILE_SIZE", 1.5),
+        ("EXPORTER_MAX_ACTIVE_PER_USER", -1),
+        ("EXPORTER_MAX_ACTIVE_PER_USER", True),
+        ("EXPORTER_EXPIRES_IN", 3600),
+        ("EXPORTER_EXPIRES_IN", timedelta(-1)),
+        ("EXPORTER_DELETE_ROWS_AFTER", "30 days"),
+    ],
+)
+def test_a_limit_that_is_none_is_an_error(settings, setting, value):
+    setattr(settings, setting, value)
+    message = find_message()
+    assert message.id == "exporter.E010"
+    assert message.msg.startswith(f"{setting} is {value!r}, but must be a ")
+    assert message.msg.endswith(" or None.")
 
 
 # DEFAULT_FILE_STORAGE

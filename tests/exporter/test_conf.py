@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from django_infra.exporter.conf import conf
@@ -12,6 +14,15 @@ DEFAULTS = {
     "temp_dir": None,
     "escape_formulas": True,
     "lease": 60,
+    "runner": {},
+    "max_attempts": 3,
+    "retry_delay": 5,
+    "handover_timeout": 300,
+    "max_rows": None,
+    "max_file_size": None,
+    "max_active_per_user": None,
+    "expires_in": None,
+    "delete_rows_after": None,
 }
 
 VALUES = {
@@ -22,6 +33,15 @@ VALUES = {
     "temp_dir": ["/var/tmp", None],
     "escape_formulas": [False, True],
     "lease": [2, 90.5],
+    "runner": [{"BACKEND": "a.B"}, {"BACKEND": "a.B", "OPTIONS": {"c": 1}}],
+    "max_attempts": [1, 5],
+    "retry_delay": [0, 0.5],
+    "handover_timeout": [1, 3600],
+    "max_rows": [1, 10**9],
+    "max_file_size": [1, 10**12],
+    "max_active_per_user": [1, 3],
+    "expires_in": [timedelta(), timedelta(days=7)],
+    "delete_rows_after": [timedelta(hours=1), None],
 }
 
 

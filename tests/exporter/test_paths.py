@@ -14,7 +14,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from django_infra.exporter.exceptions import InvalidFilePath
-from django_infra.exporter.paths import MAX_PATH_LENGTH, clean_path, make_path_key
+from django_infra.exporter.paths import (
+    MAX_PATH_LENGTH,
+    clean_path,
+    find_fault,
+    make_attempt_path,
+    make_path_key,
+)
 
 CORPUS = Path(__file__).parents[3] / "shared/corpora/filenames/windows_filename_rules.json"
 
@@ -343,6 +349,28 @@ def test_any_text_is_a_file_within_the_folder_or_refused(path):
         assert FileSystemStorage(root).path(cleaned) == str(target)
         found = [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names]
         assert found == [f"{root}/{cleaned}"]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("a.csv", "a-2-abcdefgh.csv"),
+        ("a/b.c/d.tar.gz", "a/b.c/d.tar-2-abcdefgh.gz"),
+        ("a", "a-2-abcdefgh"),
+        ("x" * 251 + ".csv", "x" * 240 + "-2-abcdefgh.csv"),
+        ("€" * 83 + ".csv", "€" * 80 + "-2-abcdefgh.csv"),
+        ("/".join(["x" * 255, "y" * 245, "a.csv"]), "/".join(["x" * 255, "a-2-abcdefgh.csv"])),
+        (
+            "/".join(["x" * 255, "y" * 240, "abcdef.csv"]),
+            "/".join(["x" * 255, "y" * 240, "-2-abcdefgh.csv"]),
+        ),
+    ],
+)
+def test_each_later_attempt_has_a_path_of_its_own(path, expected):
+    assert find_fault(path) is None
+    assert make_attempt_path(path, attempt=1, token="abcdefghijk") == path
+    assert make_attempt_path(path, attempt=2, token="abcdefghijk") == expected
+    assert find_fault(expected) is None
 
 
 def test_a_key_stands_for_one_path_in_one_storage():

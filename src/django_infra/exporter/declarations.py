@@ -77,18 +77,21 @@ def _find_faults_of_form(export: NamedExport) -> Iterator[str]:
 
 
 def _find_faults_of_formats(export: NamedExport) -> Iterator[str]:
-    formats: Any = export.get_formats()
+    try:
+        known, formats = get_formats(), export.get_formats()
+    except InvalidSetting:
+        # The checks of the settings have a name for it.
+        return
     if isinstance(formats, str) or not isinstance(formats, Sequence) or not formats:
         yield f"its formats are {formats!r}, but must be a list of names"
         return
     for name in formats:
-        if name not in get_formats():
-            yield f"its format {name!r} is none of {', '.join(map(repr, get_formats()))}"
+        if name not in known:
+            yield f"its format {name!r} is none of {', '.join(map(repr, known))}"
             continue
         try:
             get_writer(name, dict(export.options))
         except InvalidExport as error:
             yield f"its {str(error).rstrip('.')}"
         except InvalidSetting:
-            # The checks of the settings have a name for it.
             continue

@@ -28,6 +28,9 @@ BUILTIN_FORMATS: dict[str, dict[str, Any]] = {
 
 def get_formats() -> dict[str, dict[str, Any]]:
     """Return the definition of each format, the project's own over the built-in ones."""
+    formats: Any = conf.formats
+    if not isinstance(formats, dict):
+        raise InvalidFormatSetting(f"EXPORTER_FORMATS is {formats!r}, but must be a dict.")
     return {**BUILTIN_FORMATS, **conf.formats}
 
 

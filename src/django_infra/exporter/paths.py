@@ -55,12 +55,14 @@ def make_attempt_path(path: str, *, attempt: int, token: str) -> str:
     folder, name = posixpath.split(path)
     stem, extension = posixpath.splitext(name)
     suffix = f"-{attempt}-{token[:ATTEMPT_TOKEN_LENGTH]}{extension}"
-    room = min(
-        MAX_COMPONENT_BYTES - len(suffix.encode()), MAX_PATH_LENGTH - len(folder) - len(suffix) - 1
-    )
-    while len(stem.encode()) > room:
+    while len(folder) + len(suffix) + 1 > MAX_PATH_LENGTH:
+        folder = posixpath.dirname(folder)
+    while (
+        len((stem + suffix).encode()) > MAX_COMPONENT_BYTES
+        or len(folder) + len(stem + suffix) + 1 > MAX_PATH_LENGTH
+    ):
         stem = stem[:-1]
-    return posixpath.join(folder, f"{stem.rstrip()}{suffix}")
+    return posixpath.join(folder, stem + suffix)
 
 
 def make_path_key(storage_alias: str, path: str) -> str:
