@@ -75,8 +75,8 @@ def test_every_fault_is_told_at_once(settings):
     settings.EXPORTER_RUNNER = None
     settings.DEFAULT_FILE_STORAGE = "django.core.files.storage.FileSystemStorage"
     numbers = ["E001", "E002", "E003", "E004", "E005", "E006", "E007", "E009", "E010"]
-    numbers += ["W001", "E008"]
-    assert find_ids() == [f"exporter.{number}" for number in numbers]
+    numbers += ["E008", "W001"]
+    assert sorted(find_ids()) == sorted(f"exporter.{number}" for number in numbers)
 
 
 # EXPORTER_STORAGE
