@@ -16,6 +16,7 @@ from testapp.models import Author, Book
 pytestmark = pytest.mark.django_db
 
 LIST = "admin:exporter_queryexport_changelist"
+DELETE = "admin:exporter_queryexport_delete"
 DETAIL = "admin:exporter_queryexport_change"
 PERMISSIONS = ["add_queryexport", "change_queryexport", "delete_queryexport", "view_queryexport"]
 
@@ -240,28 +241,43 @@ def test_staff_cannot_write_whatever_their_permissions(page, client, staff):
     export = make_export()
     add = reverse("admin:exporter_queryexport_add")
     change = reverse(DETAIL, args=[export.pk])
-    delete = reverse("admin:exporter_queryexport_delete", args=[export.pk])
     page(LIST)
-    for url in (add, delete):
-        assert client.get(url).status_code == 403
-        assert client.post(url, {"post": "yes"}).status_code == 403
-    assert client.post(change, {"state": "fail"}).status_code == 403
-    action = {"action": "delete_selected", "_selected_action": [export.pk], "post": "yes"}
-    client.post(reverse(LIST), action)
+    assert client.get(add).status_code == 403
+    for url in (add, change):
+        assert client.post(url, {"state": "fail"}).status_code == 403
     export.refresh_from_db()
     assert export.state == "success"
 
 
-def test_a_superuser_cannot_write_either(admin_client):
-    export = make_export()
-    response = admin_client.post(
-        reverse("admin:exporter_queryexport_delete", args=[export.pk]), {"post": "yes"}
-    )
-    assert response.status_code == 403
-    assert QueryExport.objects.filter(pk=export.pk).exists()
+DELETIONS = {
+    "page": lambda export: (DELETE, [export.pk], {}),
+    "action": lambda export: (
+        LIST,
+        [],
+        {"action": "delete_selected", "_selected_action": [export.pk]},
+    ),
+}
 
 
-def test_the_pages_offer_no_writing(page):
+@pytest.mark.parametrize("may_delete", [True, False])
+@pytest.mark.parametrize("way", DELETIONS)
+def test_who_has_the_permission_deletes_row_and_file(
+    page, client, staff, way, may_delete, django_capture_on_commit_callbacks
+):
+    if not may_delete:
+        staff.user_permissions.remove(Permission.objects.get(codename="delete_queryexport"))
+    export = make_export(file_path="a.csv")
+    storages["default"].save("a.csv", ContentFile(b"x"))
+    page(LIST)
+    name, args, data = DELETIONS[way](export)
+    with django_capture_on_commit_callbacks(execute=True):
+        client.post(reverse(name, args=args), {"post": "yes", **data})
+    assert QueryExport.objects.exists() is not may_delete
+    assert storages["default"].exists("a.csv") is not may_delete
+
+
+def test_the_pages_offer_no_writing(page, staff):
+    staff.user_permissions.remove(Permission.objects.get(codename="delete_queryexport"))
     export = make_export()
     for text in (page(LIST).content.decode(), page(DETAIL, export.pk).content.decode()):
         for offer in ("addlink", "deletelink", 'name="_save"', 'name="action"'):

@@ -235,7 +235,9 @@ def test_second_message_changes_nothing(authors, box):
     assert QueryExport.objects.values().get() == facts
 
 
-@pytest.mark.parametrize("export_id", ["nope", "", "x" * 10_000, "'; DROP TABLE x", None, 7, ["a"]])
+@pytest.mark.parametrize(
+    "export_id", ["nope", "", "\0", "\ud800", "x" * 10_000, "'; DROP TABLE x", None, 7, ["a"]]
+)
 def test_message_of_no_job_is_a_logged_no_op(export_id, caplog):
     caplog.set_level("INFO")
     run_job(export_id)

@@ -12,10 +12,11 @@ from django_infra.exporter.models import QueryExport
 
 @admin.register(QueryExport)
 class QueryExportAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
-    """What exports did, to look at: a row is written by its export alone."""
+    """What exports did, to look at and to delete: a row is written by its export alone."""
 
     list_display = (
         "id",
+        "name",
         "state",
         "progress_percent",
         "row_count",
@@ -23,11 +24,14 @@ class QueryExportAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
         "created_by",
         "start_time",
     )
-    list_filter = ("state", "format", "model_label", "created_at")
+    list_filter = ("state", "format", "name", "model_label", "created_at")
     list_select_related = ("created_by",)
     show_full_result_count = False
     fieldsets = (
-        (None, {"fields": ("id", "state", "progress_percent", "error_log")}),
+        (
+            None,
+            {"fields": ("id", "state", "progress_percent", "error_log", "attempt", "failures")},
+        ),
         (
             _("File"),
             {
@@ -41,10 +45,23 @@ class QueryExportAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
                 )
             },
         ),
-        (_("Request"), {"fields": ("model_label", "file_path", "created_by")}),
+        (
+            _("Request"),
+            {"fields": ("name", "params", "model_label", "file_path", "created_by")},
+        ),
         (
             _("Times"),
-            {"fields": ("created_at", "start_time", "heartbeat_at", "finished_at", "job_time")},
+            {
+                "fields": (
+                    "created_at",
+                    "start_time",
+                    "heartbeat_at",
+                    "finished_at",
+                    "job_time",
+                    "expires_at",
+                    "file_deleted_at",
+                )
+            },
         ),
     )
 
@@ -55,9 +72,6 @@ class QueryExportAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generi
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
     @admin.display(description=_("size"), ordering="file_size")

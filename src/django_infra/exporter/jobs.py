@@ -34,6 +34,7 @@ from django_infra.exporter.transient import is_transient
 
 logger = logging.getLogger(__name__)
 
+EXPORT_ID = re.compile(r"[\w-]+")
 FIXED_OFFSET = re.compile(r"(?:UTC)?(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d)")
 
 
@@ -43,12 +44,11 @@ def run_job(export_id: str, *, hand_over: Callable[[str], None] | None = None) -
     A job that is not there, or was cancelled, is no error. ``hand_over`` is as in
     ``recover_exports()``, which this calls first.
     """
+    export = _find(export_id)
     try:
         recover_exports(hand_over)
     except Error:
         logger.exception("Could not look for lost exports.")
-    using = router.db_for_write(QueryExport)
-    export = QueryExport.objects.using(using).scheduled().filter(pk=export_id).first()
     if export is None:
         logger.info("%r is not scheduled: deleted, cancelled, or taken by another.", export_id)
         return
@@ -62,6 +62,15 @@ def run_job(export_id: str, *, hand_over: Callable[[str], None] | None = None) -
         _run_claimed(export)
     except ExportInterrupted as error:
         logger.info("%s", error)
+
+
+def _find(export_id: Any) -> QueryExport | None:
+    # Anybody who can write to the queue can write anything.
+    if not (isinstance(export_id, str) and EXPORT_ID.fullmatch(export_id)):
+        return None
+    using = router.db_for_write(QueryExport)
+    rows = QueryExport.objects.using(using).scheduled().filter(pk=export_id)
+    return pipeline.insist(using, rows.first)
 
 
 def make_job(named: NamedExport, params: dict[str, Any], *, user: Any, format: str) -> Job:

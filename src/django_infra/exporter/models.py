@@ -287,7 +287,7 @@ class QueryExport(UpdatableModel):
             progress_percent=100,
             file=self.object_name,
             file_size=file_size,
-            expires_at=expires_in and now + expires_in,
+            expires_at=None if expires_in is None else now + expires_in,
             path_key=None,
         )
 

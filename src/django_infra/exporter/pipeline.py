@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from typing import TypeVar
 
 from django.db import Error, InterfaceError, OperationalError, connections
 
@@ -24,6 +25,8 @@ from django_infra.exporter.sources import Reading, Source, UnknownForm, get_sour
 from django_infra.exporter.writers.base import TextWriter, Writer
 
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 RETRY_DELAYS = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds: a database restarts within their sum
 
@@ -111,9 +114,9 @@ def record_failure(
         return export.fail(error, job_time=None if started is None else _get_elapsed(started))
 
     try:
-        if not _try(export, fail):
+        if not insist(export.database, fail):
             # One that was cancelled gives free only now what it has left.
-            _try(export, export.release)
+            insist(export.database, export.release)
     except Error:
         logger.exception("%s failed, and its row could not be told.", export.id)
 
@@ -223,9 +226,9 @@ def _is_success(export: QueryExport) -> bool | None:
     if export.state == ExportState.SUCCESS:
         return True
     try:
-        if _try(export, export.preclude_success):
+        if insist(export.database, export.preclude_success):
             return False
-        return _try(export, partial(export.is_recorded_as, ExportState.SUCCESS))
+        return insist(export.database, partial(export.is_recorded_as, ExportState.SUCCESS))
     except Error:
         # With a caller's transaction goes the row.
         return False if is_in_transaction(export.database) else None
@@ -245,10 +248,10 @@ def _record(
     token: str | None = None,
 ) -> bool:
     """Write a transition to the state, and say whether the row has it."""
-    if _try(export, transition):
+    if insist(export.database, transition):
         return True
     # A connection lost after its commit leaves nothing to do for the next attempt.
-    if not _try(export, partial(export.is_recorded_as, state, token=token)):
+    if not insist(export.database, partial(export.is_recorded_as, state, token=token)):
         return False
     export.refresh_from_db()
     return True
@@ -258,15 +261,15 @@ def _make_interrupted(export: QueryExport) -> ExportInterrupted:
     return ExportInterrupted(f"{export.id} was deleted or ended by somebody else.")
 
 
-def _try(export: QueryExport, query: Callable[[], bool]) -> bool:
-    """Ask or tell the row, on a fresh connection and again if the database is away for a while."""
+def insist(using: str, query: Callable[[], Result]) -> Result:
+    """Ask or tell a row, on a fresh connection and again if the database is away for a while."""
     for delay in RETRY_DELAYS:
         try:
             return query()
         except (InterfaceError, OperationalError):
-            if is_in_transaction(export.database):
+            if is_in_transaction(using):
                 raise
-            connections[export.database].close()
+            connections[using].close()
             time.sleep(delay)
     return query()
 
