@@ -5,14 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+MAX_PERIOD = timedelta(days=36_525)  # a century, so that what it leads to is still a date
+
 
 def find_limit_fault(name: str, value: Any) -> str | None:
     """Return what is wrong with a limit, if anything is; None is no limit."""
     if value is None:
         return None
     if name.lower().endswith(("expires_in", "delete_rows_after")):
-        is_valid = isinstance(value, timedelta) and value >= timedelta(0)
-        kind = "a timedelta that is not negative"
+        is_valid = isinstance(value, timedelta) and timedelta(0) <= value <= MAX_PERIOD
+        kind = "a timedelta that is not negative, of a century at most,"
     else:
         is_valid = type(value) is int and value > 0
         kind = "a positive integer"

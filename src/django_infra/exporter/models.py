@@ -6,13 +6,15 @@ from typing import Any
 from django.conf import settings
 from django.core.files.storage import Storage, storages
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import models, router
+from django.db import IntegrityError, models, router
 from django.db.models import Case, F, Value, When
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from django_infra.db.functions import DatabaseTime
 from django_infra.db.models import UpdatableModel
+from django_infra.db.transaction import keep_transaction
+from django_infra.exporter.delivery import delete_if_there
 from django_infra.exporter.exceptions import ExportCancelled, describe_error
 from django_infra.exporter.fields import ExportFileField
 from django_infra.exporter.paths import (
@@ -210,9 +212,18 @@ class QueryExport(UpdatableModel):
         return f"{self.id}-{self.attempt}"
 
     @property
+    def has_ended(self) -> bool:
+        return self.state in (ExportState.SUCCESS, ExportState.FAIL)
+
+    @property
     def has_own_name(self) -> bool:
         """Whether nobody else would save anything under the attempt's name."""
         return self.attempt > 1 or self.id in self.object_name
+
+    def may_work_on(self, attempt: int) -> bool:
+        """Tell whether a worker may be at the attempt, or about to stop."""
+        is_over = self.has_ended and self.path_key is None
+        return not is_over and attempt >= self.attempt
 
     def claim(self, token: str) -> bool:
         """Begin an attempt, which alone may write to the row: from Scheduled to Processing."""
@@ -343,15 +354,24 @@ class QueryExport(UpdatableModel):
         Raises what the storage raises; the row then still has its file.
         """
         name = str(self.file.name)
-        rows = self._get_row().expired().filter(file=name)
         key = make_path_key(self.storage_alias, name)
-        # So that nobody takes the path between the two deletions of two processes.
-        if not self._write(rows.deletable(lease), path_key=key, heartbeat_at=DatabaseTime()):
+        rows = self._get_row().expired().filter(file=name)
+        if not self._reserve(rows.deletable(lease), key):
             return False
-        self.storage.delete(name)
+        if not self.has_heir():
+            delete_if_there(self.storage, name)
+        # What has become of expires_at meanwhile does not bring the file back.
+        rows = self._get_row().filter(file=name, path_key=key)
         if self._write(rows, file="", file_deleted_at=timezone.now(), path_key=None):
             announce(export_expired, self)
         return True
+
+    def has_heir(self) -> bool:
+        """Tell whether a later export has the same file, or is about to save it.
+
+        The file of this one was deleted by hand then.
+        """
+        return not self.has_own_name and self._get_rows().inheriting(self).exists()
 
     def is_recorded_as(self, state: ExportState, *, token: str | None = None) -> bool:
         """Ask the database whether the row is in the state, by this attempt."""
@@ -400,6 +420,15 @@ class QueryExport(UpdatableModel):
         }
         return [*self.failures, failure]
 
+    def _reserve(self, rows: QueryExportQuerySet, key: str) -> bool:
+        """Keep others from taking the path between the two deletions of two processes."""
+        try:
+            with keep_transaction(self.database):
+                return self._write(rows, path_key=key, heartbeat_at=DatabaseTime())
+        except IntegrityError:
+            # An export has it, which found no file there.
+            return False
+
     def _write(self, rows: QueryExportQuerySet, **changes: Any) -> bool:
         """Write the changes if the rows hold the row, and say whether they did."""
         if not rows.update(**changes):
@@ -413,4 +442,7 @@ class QueryExport(UpdatableModel):
         return self._get_row().processing().filter(token=self.token)
 
     def _get_row(self) -> QueryExportQuerySet:
-        return QueryExportQuerySet(type(self), using=self.database).filter(pk=self.pk)
+        return self._get_rows().filter(pk=self.pk)
+
+    def _get_rows(self) -> QueryExportQuerySet:
+        return QueryExportQuerySet(type(self), using=self.database)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
@@ -66,10 +67,30 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
     def outlived(self, period: timedelta) -> Self:
         """Keep the exports whose file is gone, or that have failed, for so long."""
         end = timezone.now() - period
+        # Code that deletes a file by ``export.file.delete()`` does not say when.
+        is_gone = models.Q(file_deleted_at__lte=end) | models.Q(
+            file_deleted_at__isnull=True, finished_at__lte=end
+        )
         return self.filter(
-            models.Q(state=ExportState.SUCCESS, file="", file_deleted_at__lte=end)
+            models.Q(is_gone, state=ExportState.SUCCESS, file="")
             | models.Q(state=ExportState.FAIL, path_key__isnull=True, finished_at__lte=end)
         )
+
+    def inheriting(self, export: QueryExport) -> Self:
+        """Keep the later exports that have the file of this one, or are about to save it."""
+        alias, name = export.storage_alias, export.object_name
+        has_file = models.Q(storage_alias=alias, file=name, created_at__gt=export.created_at)
+        return self.exclude(pk=export.pk).filter(
+            has_file | models.Q(path_key=make_path_key(alias, name))
+        )
+
+    def referring(self, names: Collection[str]) -> Self:
+        """Keep the exports that have a file of one of the names, or may save one.
+
+        Of any storage, as two aliases may stand for one place.
+        """
+        may_save = models.Q(object_name__in=names, path_key__isnull=False)
+        return self.filter(models.Q(file__in=names) | may_save)
 
     def visible_to(self, user: Any) -> Self:
         """Keep the user's own exports, or all of them for staff who may view exports."""

@@ -7,10 +7,15 @@ from typing import Any
 
 from django.core.files.storage import FileSystemStorage, Storage
 
-from django_infra.exporter.delivery.base import TEMP_SUFFIX, Delivery, make_exists_error
+from django_infra.exporter.delivery.base import (
+    TEMP_SUFFIX,
+    Delivery,
+    delete_if_there,
+    make_exists_error,
+)
 from django_infra.exporter.delivery.filesystem import FileSystemDelivery
 
-__all__ = ["TEMP_SUFFIX", "Delivery", "get_delivery", "make_exists_error"]
+__all__ = ["TEMP_SUFFIX", "Delivery", "delete_if_there", "get_delivery", "make_exists_error"]
 
 
 def get_delivery(

@@ -160,6 +160,16 @@ class Delivery:
             raise make_exists_error(self.name)
 
 
+def delete_if_there(storage: Storage, name: str) -> None:
+    """Delete the file; it is no error that somebody has done so before."""
+    try:
+        storage.delete(name)
+    except Exception:
+        # Some storages complain.
+        if storage.exists(name):
+            raise
+
+
 def make_exists_error(name: str) -> FileAlreadyExists:
     return FileAlreadyExists(
         f"File already exists: {name!r} is in the storage, and is not overwritten. "
