@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.core import checks
-from django.db.models.signals import post_delete
+from django.db.models.signals import pre_delete
 from django.utils.translation import gettext_lazy as _
 
 from django_infra.exporter.checks import check_media_urls, check_named_exports, check_settings
@@ -17,6 +17,7 @@ class ExporterConfig(AppConfig):
 
     def ready(self) -> None:
         # They import the models, which are there only now.
+        from django_infra.exporter.models import QueryExport
         from django_infra.exporter.remains import remove_file_of_deleted_row
         from django_infra.exporter.runners.checks import check_runner
 
@@ -24,7 +25,10 @@ class ExporterConfig(AppConfig):
         checks.register(check_media_urls, checks.Tags.security)
         checks.register(check_named_exports)
         checks.register(check_runner)
-        post_delete.connect(
-            remove_file_of_deleted_row, sender="exporter.QueryExport", dispatch_uid="exporter"
-        )
+        for model in apps.get_models():
+            # Proxies send signals of their own.
+            if model._meta.concrete_model is QueryExport:
+                pre_delete.connect(
+                    remove_file_of_deleted_row, sender=model, dispatch_uid="exporter"
+                )
         autodiscover()

@@ -6,14 +6,16 @@ import copy
 import logging
 import re
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from django.core.files.storage import Storage, storages
 from django.db import router, transaction
+from django.db.models import F
 
 from django_infra.exporter.conf import conf
-from django_infra.exporter.delivery import TEMP_SUFFIX, get_delivery
+from django_infra.exporter.delivery import TEMP_SUFFIX, delete_if_there, get_delivery
 from django_infra.exporter.models import ExportState, QueryExport
 
 logger = logging.getLogger(__name__)
@@ -41,24 +43,46 @@ def remove_remains(export: QueryExport) -> bool:
 
 def remove_file_of_deleted_row(instance: QueryExport, using: str, **kwargs: Any) -> None:
     """Delete the file of a row once the row is gone for good; an error is logged."""
+    if export := _get_deleted(instance, using):
+        transaction.on_commit(partial(_remove_file, export), using=using, robust=True)
 
-    def remove() -> None:
-        if instance.state in (ExportState.SCHEDULED, ExportState.PROCESSING):
-            # A worker that is alive notices by itself, and a dead one has nobody else.
-            remove_remains(instance)
-        elif instance.file:
-            _delete_file(instance)
 
-    # Django takes the key from the instance before the commit.
-    instance = copy.copy(instance)
-    transaction.on_commit(remove, using=using, robust=True)
+def _get_deleted(instance: QueryExport, using: str) -> QueryExport | None:
+    """Return the row as it is when it is deleted, whatever of it was loaded, and when."""
+    if not instance.get_deferred_fields() and instance.has_ended:
+        # It stays as it is, except that Django takes the key away.
+        return copy.copy(instance)
+    rows = QueryExport.objects.using(using).filter(pk=instance.pk)
+    # A worker may be about to succeed. On every database a write locks the row.
+    rows.update(token=F("token"))
+    return rows.first()
+
+
+def _remove_file(export: QueryExport) -> None:
+    if export.state != ExportState.SUCCESS:
+        _remove_unfinished(export)
+    elif export.file:
+        _delete_file(export)
+
+
+def _remove_unfinished(export: QueryExport) -> None:
+    """Remove what a worker left; one that is alive notices by itself that it is not wanted."""
+    if export.path_key is None:
+        return
+    if export.has_heir():
+        # What is in storage by now is not what this export has saved.
+        export.delivery_started_at = None
+    remove_remains(export)
 
 
 def _delete_file(export: QueryExport) -> None:
+    name = str(export.file.name)
     try:
-        export.storage.delete(str(export.file.name))
+        # In this order: while this file exists nobody else gets its name.
+        if export.has_own_name or (export.storage.exists(name) and not export.has_heir()):
+            delete_if_there(export.storage, name)
     except Exception:
-        logger.exception("Could not delete %r, whose row is gone.", export.file.name)
+        logger.exception("Could not delete %r, whose row is gone.", name)
 
 
 def remove_stray_files() -> int:
@@ -89,6 +113,4 @@ def _is_stray(path: Path, export: QueryExport | None, attempt: int) -> bool:
             return path.stat().st_mtime < time.time() - STRANGERS_AGE
         except FileNotFoundError:
             return False
-    # A worker may still be about to stop where the path is reserved.
-    has_ended = export.path_key is None and export.state in (ExportState.SUCCESS, ExportState.FAIL)
-    return has_ended or attempt < export.attempt
+    return not export.may_work_on(attempt)
