@@ -7,6 +7,10 @@ from importlib.util import find_spec
 __all__ = []
 
 if find_spec("celery"):
-    from django_infra.exporter.runners.celery import recover_exports, run_export
+    from django_infra.exporter.runners.celery import (
+        prune_exports,
+        recover_exports,
+        run_export,
+    )
 
-    __all__ += ["recover_exports", "run_export"]
+    __all__ += ["prune_exports", "recover_exports", "run_export"]

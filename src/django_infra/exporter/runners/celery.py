@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from django_infra.exporter import retention
 from django_infra.exporter.exceptions import InvalidSetting
 from django_infra.exporter.jobs import run_job
 from django_infra.exporter.runners import Runner, get_runner
@@ -49,3 +50,11 @@ def run_export(export_id: str) -> None:
 def recover_exports() -> None:
     """Have lost jobs taken over, or failed; for the schedule of Celery beat."""
     get_runner().recover()
+
+
+@shared_task(  # type: ignore[untyped-decorator]
+    name="django_infra.exporter.prune_exports", ignore_result=True
+)
+def prune_exports() -> None:
+    """Delete the files and rows whose time is over; for the schedule of Celery beat."""
+    retention.prune_exports()
