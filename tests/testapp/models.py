@@ -8,6 +8,7 @@ from django.db import connection, models
 from django.db.models.query import ValuesListIterable
 
 from django_infra.db.models import UpdatableModel
+from django_infra.exporter.models import QueryExport
 from testapp.fields import GrudgingField, QueryingField, ReversedField
 
 
@@ -163,6 +164,15 @@ class Profile(UpdatableModel):
 
 class SpecialProfile(Profile):
     title = models.CharField(max_length=100)
+
+
+class Receipt(models.Model):
+    """What keeps the row of an export from being deleted."""
+
+    export = models.ForeignKey(QueryExport, models.PROTECT, db_constraint=False)
+
+    def __str__(self):
+        return self.export_id
 
 
 if connection.vendor == "postgresql":

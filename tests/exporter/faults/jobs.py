@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
@@ -10,15 +11,17 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from resource import RUSAGE_SELF, getrusage
 
 from django.conf import settings
+from django.core.files.storage import FileSystemStorage
 from django.core.management import call_command
 from django.db import connection, connections
 from django.db.models import Func, TextField, Value
 from django.db.models.functions import Repeat
 
-from django_infra.exporter import pipeline, progress, recovery
+from django_infra.exporter import pipeline, progress, recovery, retention
 from django_infra.exporter.export import export_queryset
 from django_infra.exporter.models import QueryExport
 from exporter.faults.probes import fetch, find_sessions
@@ -189,11 +192,49 @@ def wait_before_success():
     QueryExport.succeed = wait_and_succeed
 
 
+def signal_at_deletion(number, *, is_deleted):
+    """Have this process get a signal before or after a file is deleted from the storage."""
+    delete = FileSystemStorage.delete
+
+    def delete_with_signal(storage, name):
+        if is_deleted:
+            delete(storage, name)
+        os.kill(os.getpid(), number)
+        delete(storage, name)
+
+    FileSystemStorage.delete = delete_with_signal
+
+
 def exit_on_sigterm(code):
     signal.signal(signal.SIGTERM, lambda *args: sys.exit(code))
 
 
 # ------------------------------------------------------------------------- a race
+
+
+def prune(seconds=None, **options):
+    """Run the command when the test says, and return what it says, also as an error."""
+    if seconds is not None:
+        settings.EXPORTER_DELETE_ROWS_AFTER = timedelta(seconds=seconds)
+    say("ready")
+    sys.stdin.readline()
+    out = io.StringIO()
+    try:
+        call_command("prune_exports", stdout=out, **options)
+    except Exception as error:
+        out.write(f"{type(error).__name__}: {error}")
+    return out.getvalue().strip()
+
+
+def prune_again_and_again():
+    """Prune until the test says that it is enough, and return how many files that deleted."""
+    say("ready")
+    enough = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.readline(), enough.set())).start()
+    deleted = 0
+    while not enough.is_set():
+        deleted += retention.expire_files().deleted
+    return deleted
 
 
 def race(path_format, rounds, name):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from django.core.files.base import ContentFile
-from django.core.files.storage import FileSystemStorage, InMemoryStorage
+from django.core.files.storage import FileSystemStorage, InMemoryStorage, Storage
 
 
 class RenamingStorage(InMemoryStorage):
@@ -28,6 +28,31 @@ class StickyStorage(BreakingStorage):
 
     def delete(self, name):
         raise ConnectionError("The line is still dead.")
+
+
+class ExactingStorage(FileSystemStorage):
+    """Break when a file that is not there, or whose name says so, is to be deleted."""
+
+    def delete(self, name):
+        if "stuck" in name:
+            raise ConnectionError("The line is dead.")
+        if not self.exists(name):
+            raise LookupError(f"There is no {name!r}.")
+        super().delete(name)
+
+
+class BlindStorage(FileSystemStorage):
+    """Know no folders."""
+
+    def listdir(self, path):
+        return Storage.listdir(self, path)
+
+
+class TimelessStorage(FileSystemStorage):
+    """Know not when a file was saved."""
+
+    def get_modified_time(self, name):
+        return Storage.get_modified_time(self, name)
 
 
 class InvertingStorage(FileSystemStorage):
