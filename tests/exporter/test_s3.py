@@ -1,19 +1,22 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from django.core.files.storage import storages
-from django.db.models import Value
+from django.core.management import CommandError, call_command
+from django.db.models import F, Value
 from django.db.models.functions import Repeat
 
 from django_infra.exporter.exceptions import FileAlreadyExists
 from django_infra.exporter.export import export_queryset
 from django_infra.exporter.models import ExportState, QueryExport
 from exporter.faults.authors import COLUMNS, export_authors, make_authors_csv
-from exporter.faults.marks import commits
+from exporter.faults.marks import commits, commits_to_both
 from exporter.faults.probes import find_files
 from exporter.faults.races import assert_one_winner_each, race
-from exporter.faults.s3 import S3Server
+from exporter.faults.s3 import BUCKET, S3Server
 
 pytest_plugins = ["exporter.faults.fixtures"]
 pytestmark = commits
@@ -142,3 +145,34 @@ def test_of_two_threads_that_race_for_an_object_one_wins(authors, s3):
     pairs = race(authors, rounds=8)
     assert_one_winner_each(pairs, lambda number: s3.read(f"{number}.csv").decode())
     assert len(s3.list_objects()) == 8
+
+
+@commits_to_both
+def test_objects_expire_go_with_their_rows_and_are_pruned_without_one(authors, s3):
+    expired = export_authors("exports/a/expired.csv", expires_in=timedelta(0))
+    gone = export_authors("exports/gone.csv", expires_in=timedelta(0))
+    deleted = export_authors("exports/deleted.csv")
+    kept = export_authors()
+    for name in ("exports/a/b/orphan.csv", "exports//odd.csv", "exports/", "outside.csv"):
+        s3.put(name, b"")
+    s3.client.delete_object(Bucket=BUCKET, Key=gone.file.name)
+    deleted.delete()
+    call_command("prune_exports", orphans=True, older_than=0)
+    spared = [kept.file.name, "exports/", "exports//odd.csv", "outside.csv"]
+    assert s3.list_objects() == sorted(spared)
+    expired.refresh_from_db()
+    assert not expired.file
+
+
+def test_object_that_cannot_be_deleted_expires_later(authors, s3, caplog):
+    export = export_authors("stuck.csv", expires_in=timedelta(0))
+    s3.fault = lambda operation, number: ERROR if operation == "Delete" else None
+    with pytest.raises(CommandError, match="1 could not be deleted"):
+        call_command("prune_exports")
+    assert "Could not prune 'stuck.csv'" in caplog.text
+    s3.reset()
+    QueryExport.objects.update(heartbeat_at=F("heartbeat_at") - timedelta(hours=1))
+    call_command("prune_exports")
+    assert s3.list_objects() == []
+    export.refresh_from_db()
+    assert export.file_deleted_at is not None
