@@ -308,6 +308,9 @@ def test_file_that_cannot_be_deleted_is_logged(authors, use_storage, temp_dir, c
         ("EXPORTER_PATH_PREFIX", "/absolute/"),
         ("EXPORTER_STORAGE", "nowhere"),
         ("EXPORTER_ESCAPE_FORMULAS", "yes"),
+        ("EXPORTER_LEASE", "long"),
+        ("EXPORTER_MAX_ATTEMPTS", "often"),
+        ("EXPORTER_MAX_ROWS", "few"),
     ],
 )
 def test_setting_that_cannot_be_used_is_told_before_the_row(authors, settings, name, value):

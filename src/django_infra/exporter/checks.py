@@ -68,6 +68,7 @@ def require_settings() -> None:
         _check_path_prefix,
         _check_temp_dir,
         _check_escape_formulas,
+        _check_lease,
         _check_attempts,
         _check_limits,
     ):
