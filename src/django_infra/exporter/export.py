@@ -29,6 +29,7 @@ from django_infra.exporter.models import QueryExport
 from django_infra.exporter.params import serialize
 from django_infra.exporter.paths import clean_path
 from django_infra.exporter.pipeline import Job
+from django_infra.exporter.progress import Watch
 from django_infra.exporter.registry import registry
 from django_infra.exporter.runners import Runner, get_runner
 
@@ -44,6 +45,7 @@ def export_queryset(
     max_rows: int | None = None,
     max_file_size: int | None = None,
     expires_in: timedelta | None = None,
+    watch: Watch | None = None,
 ) -> QueryExport:
     """Export the rows of ``qs.values_list(*values)`` to a file and return its finished row.
 
@@ -52,7 +54,8 @@ def export_queryset(
     format unless ``format`` does; by default under ``exports/{id}.csv``. ``options`` are the
     format's: ``escape_formulas=False`` leaves text that a spreadsheet would run as it is. The
     limits, in rows and bytes, fail an export that exceeds them, and stand for those of the
-    settings; so does the time for which the file is kept.
+    settings; so does the time for which the file is kept. ``watch(row_count, total)`` is called as
+    rows pass, with None as long as nobody has counted all.
 
     Raises InvalidExport, a ValueError, before anything is created, for what cannot be exported.
     Any later error leaves a row in state ``fail``, no file, and reaches the caller as it is.
@@ -73,7 +76,7 @@ def export_queryset(
         expires_in=conf.expires_in if expires_in is None else expires_in,
     )
     export = _schedule(job, format=format, path=path, created_by=created_by)
-    pipeline.run(export, job)
+    pipeline.run(export, job, watch=watch)
     return export
 
 

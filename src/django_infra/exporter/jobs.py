@@ -26,7 +26,7 @@ from django_infra.exporter.models import QueryExport
 from django_infra.exporter.named import NamedExport
 from django_infra.exporter.params import bind
 from django_infra.exporter.pipeline import Job
-from django_infra.exporter.progress import INTERVAL, keep_alive
+from django_infra.exporter.progress import INTERVAL, Watch, keep_alive
 from django_infra.exporter.recovery import recover_exports
 from django_infra.exporter.registry import registry
 from django_infra.exporter.remains import remove_remains
@@ -38,11 +38,16 @@ EXPORT_ID = re.compile(r"[\w-]+")
 FIXED_OFFSET = re.compile(r"(?:UTC)?(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d)")
 
 
-def run_job(export_id: str, *, hand_over: Callable[[str], None] | None = None) -> None:
+def run_job(
+    export_id: str,
+    *,
+    hand_over: Callable[[str], None] | None = None,
+    watch: Watch | None = None,
+) -> None:
     """Run the job if nobody else does or did; raise the error that it ends with.
 
     A job that is not there, or was cancelled, is no error. ``hand_over`` is as in
-    ``recover_exports()``, which this calls first.
+    ``recover_exports()``, which this calls first, and ``watch()`` as in ``export_queryset()``.
     """
     export = _find(export_id)
     try:
@@ -59,7 +64,7 @@ def run_job(export_id: str, *, hand_over: Callable[[str], None] | None = None) -
         logger.info("%s was taken by another worker.", export_id)
         return
     try:
-        _run_claimed(export)
+        _run_claimed(export, watch)
     except ExportInterrupted as error:
         logger.info("%s", error)
 
@@ -97,8 +102,8 @@ def check_permission(named: NamedExport, user: Any) -> None:
         )
 
 
-def _run_claimed(export: QueryExport) -> None:
-    while (error := _attempt(export)) is not None:
+def _run_claimed(export: QueryExport, watch: Watch | None) -> None:
+    while (error := _attempt(export, watch)) is not None:
         try:
             _begin_next_attempt(export, error)
         except BaseException as interruption:
@@ -106,14 +111,14 @@ def _run_claimed(export: QueryExport) -> None:
             raise
 
 
-def _attempt(export: QueryExport) -> BaseException | None:
+def _attempt(export: QueryExport, watch: Watch | None) -> BaseException | None:
     """Return an error after which another attempt makes sense; record and raise any other."""
     started = time.monotonic()
     try:
         with _as_asked(export):
             with keep_alive(export):
                 job = _rebuild(export)
-            pipeline.attempt(export, job)
+            pipeline.attempt(export, job, watch=watch)
     except BaseException as error:
         if is_transient(error) and export.attempt < conf.max_attempts:
             logger.warning("%s will be tried again.", export.id, exc_info=True)

@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import TypeVar
+from typing import BinaryIO, Protocol, TypeVar
 
 from django.db import Error, InterfaceError, OperationalError, connections
 
 from django_infra.db.transaction import is_in_transaction
 from django_infra.exporter.columns import Selection
-from django_infra.exporter.delivery import Delivery, get_delivery
+from django_infra.exporter.delivery import get_delivery
 from django_infra.exporter.exceptions import ExportInterrupted, LimitExceeded
 from django_infra.exporter.models import ExportState, QueryExport
-from django_infra.exporter.progress import Progress, get_progress
+from django_infra.exporter.progress import Progress, Tracked, Watch, get_progress
 from django_infra.exporter.querysets import make_token
 from django_infra.exporter.signals import announce, export_finished
 from django_infra.exporter.sources import Reading, Source, UnknownForm, get_source
@@ -42,13 +42,23 @@ class Job:
     expires_in: timedelta | None = None
 
 
-def run(export: QueryExport, job: Job) -> None:
+class Sink(Protocol):
+    """Where the bytes of an export go."""
+
+    @property
+    def file(self) -> BinaryIO: ...
+
+    def restart(self) -> None:
+        """Begin again, as if nothing had been written."""
+
+
+def run(export: QueryExport, job: Job, *, watch: Watch | None = None) -> None:
     """Take the export from Scheduled to Success, or to Fail and raise what went wrong."""
     started = time.monotonic()
     try:
         if not claim(export):
             raise _make_interrupted(export)
-        attempt(export, job)
+        attempt(export, job, watch=watch)
     except BaseException as error:
         record_failure(export, error, started=started)
         raise
@@ -80,10 +90,10 @@ def keep_alive(export: QueryExport) -> None:
         raise _make_interrupted(export)
 
 
-def attempt(export: QueryExport, job: Job) -> None:
+def attempt(export: QueryExport, job: Job, *, watch: Watch | None = None) -> None:
     """Make the file and record the success, or raise and leave nothing but the claim."""
     started = time.monotonic()
-    progress = get_progress(export, job.selection)
+    progress = get_progress(export, job.selection, watch)
     with get_delivery(
         export.storage,
         export.object_name,
@@ -92,7 +102,7 @@ def attempt(export: QueryExport, job: Job) -> None:
         check=progress.check,
     ) as delivery:
         with progress:
-            _Transfer(export, job, delivery, progress).run()
+            write(export, job, delivery, progress)
             _move(export, ExportState.PROCESSING, export.begin_delivery)
             file_size = delivery.deliver()
         succeed = partial(
@@ -103,6 +113,11 @@ def attempt(export: QueryExport, job: Job) -> None:
         )
         _move(export, ExportState.SUCCESS, lambda: succeed(job_time=_get_elapsed(started)))
     announce(export_finished, export)
+
+
+def write(export: Tracked, job: Job, sink: Sink, progress: Progress) -> None:
+    """Put all rows of the job into the sink, and count them."""
+    _Transfer(export, job, sink, progress).run()
 
 
 def record_failure(
@@ -123,11 +138,11 @@ def record_failure(
 
 @dataclass
 class _Transfer:
-    """The rows of one export on their way into the temporary file."""
+    """The rows of one export on their way into the file."""
 
-    export: QueryExport
+    export: Tracked
     job: Job
-    delivery: Delivery
+    sink: Sink
     progress: Progress
 
     def run(self) -> None:
@@ -149,11 +164,11 @@ class _Transfer:
             self._write_text(writer)
         except UnknownForm as error:
             logger.debug("%s begins again without forms: %s", self.export.id, error)
-            self.delivery.restart()
+            self.sink.restart()
             self._write_text(writer, may_use_forms=False)
 
     def _write_values(self, writer: Writer) -> None:
-        source, file = self._get_source(), self.delivery.file
+        source, file = self._get_source(), self.sink.file
         with source.open() as reading, writer.open(file, self._headers) as write_rows:
             self._note_path(reading)
             for rows in reading:
@@ -161,7 +176,7 @@ class _Transfer:
                     write_rows(rows)
 
     def _write_text(self, writer: TextWriter, *, may_use_forms: bool = True) -> None:
-        source, file = self._get_source(), self.delivery.file
+        source, file = self._get_source(), self.sink.file
 
         def write_lines(lines: bytes | memoryview, row_count: int) -> None:
             with self._advance(source, row_count):
@@ -186,7 +201,7 @@ class _Transfer:
     @contextmanager
     def _advance(self, source: Source, row_count: int) -> Iterator[None]:
         """Count the rows that the block writes, and choose how many to fetch next."""
-        file = self.delivery.file
+        file = self.sink.file
         size_before = file.tell()
         yield
         size = file.tell()

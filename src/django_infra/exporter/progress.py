@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self, TypeAlias
 
 from django.db import DatabaseError, Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -23,19 +23,36 @@ from django_infra.exporter.sources.base import Source
 
 logger = logging.getLogger(__name__)
 
+# Takes the number of rows so far, and that of all if it is known.
+Watch: TypeAlias = Callable[[int, int | None], None]
+
 INTERVAL = 1.0  # seconds between two updates of the row
 JOIN_TIMEOUT = 5.0  # seconds to wait for a thread whose statement does not end
+
+
+class Tracked(Protocol):
+    """What is told of the progress: the row of an export, or what stands in for one."""
+
+    id: str
+    data_path: str
+
+    @property
+    def database(self) -> str: ...
+
+    def beat(self, *, row_count: int, progress_percent: int | None) -> bool: ...
 
 
 class Progress:
     """Count the rows, and tell the row nothing on the way.
 
-    Used within a caller's transaction, which hides the row from all others anyway.
+    Used within a caller's transaction, which hides the row from all others anyway. ``watch()`` is
+    told of all rows that pass, by the thread that writes them.
     """
 
-    def __init__(self, export: QueryExport, selection: Selection) -> None:
+    def __init__(self, export: Tracked, selection: Selection, watch: Watch | None = None) -> None:
         self.export = export
         self.selection = selection
+        self.watch = watch
         self.row_count = 0
         self.total: int | None = None
         self.is_interrupted = False
@@ -55,6 +72,8 @@ class Progress:
     def advance(self, rows: int) -> None:
         """Count rows that are in the file; raise ExportInterrupted if they are not wanted."""
         self.row_count += rows
+        if self.watch is not None:
+            self.watch(self.row_count, self.total)
 
     def begin(self, source: Source) -> None:
         """Count from the first row of the source, which may be told to stop."""
@@ -244,14 +263,14 @@ def keep_alive(export: QueryExport) -> Iterator[None]:
         ticker.stop()
 
 
-def get_progress(export: QueryExport, selection: Selection) -> Progress:
+def get_progress(export: QueryExport, selection: Selection, watch: Watch | None = None) -> Progress:
     """Return the way of telling progress that the row's connection allows."""
     connection = connections[export.database]
     if is_in_transaction(export.database):
-        return Progress(export, selection)
+        return Progress(export, selection, watch)
     if _has_rollback_journal(connection) and selection.queryset.db == connection.alias:
-        return InlineProgress(export, selection)
-    return ThreadedProgress(export, selection)
+        return InlineProgress(export, selection, watch)
+    return ThreadedProgress(export, selection, watch)
 
 
 def _has_rollback_journal(connection: BaseDatabaseWrapper) -> bool:
