@@ -116,6 +116,10 @@ class LimitExceeded(ExporterError):
     """The export has more rows, or its file more bytes, than is allowed."""
 
 
+class StreamDiverged(ExporterError):
+    """An export that had to begin again differs from what has left already."""
+
+
 class WorkerLost(ExporterError):
     """The process that ran the export is gone."""
 

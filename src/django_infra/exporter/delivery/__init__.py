@@ -14,8 +14,16 @@ from django_infra.exporter.delivery.base import (
     make_exists_error,
 )
 from django_infra.exporter.delivery.filesystem import FileSystemDelivery
+from django_infra.exporter.delivery.local import LocalDelivery
 
-__all__ = ["TEMP_SUFFIX", "Delivery", "delete_if_there", "get_delivery", "make_exists_error"]
+__all__ = [
+    "TEMP_SUFFIX",
+    "Delivery",
+    "LocalDelivery",
+    "delete_if_there",
+    "get_delivery",
+    "make_exists_error",
+]
 
 
 def get_delivery(

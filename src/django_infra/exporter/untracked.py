@@ -1,0 +1,137 @@
+"""Exports of which there is no row: into a local file, or into a stream."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from django_infra.db.transaction import is_in_transaction
+from django_infra.exporter import pipeline
+from django_infra.exporter.delivery import LocalDelivery
+from django_infra.exporter.exceptions import StreamDiverged
+from django_infra.exporter.pipeline import Job, Sink
+from django_infra.exporter.progress import Progress, ThreadedProgress, Watch
+
+
+def write_file(
+    job: Job, path: Path, *, overwrites: bool = False, watch: Watch | None = None
+) -> int:
+    """Write a file that appears whole or not at all, and return how many rows it has.
+
+    Raises FileAlreadyExists before any work, unless it is to be overwritten.
+    """
+    with LocalDelivery(path, overwrites=overwrites) as delivery:
+        return _write(job, delivery, watch, finish=delivery.deliver)
+
+
+def write_stream(job: Job, stream: BinaryIO, *, watch: Watch | None = None) -> int:
+    """Write the rows into the stream as they come, and return how many they are.
+
+    Raises StreamDiverged if the export had to begin again, and came out otherwise.
+    """
+    outlet = Outlet(stream)
+    return _write(job, outlet, watch, finish=outlet.finish)
+
+
+@dataclass
+class Untracked:
+    """What stands in for the row of an export, and forgets all that it is told."""
+
+    id: str
+    database: str
+    data_path: str = ""
+
+    def beat(self, *, row_count: int, progress_percent: int | None) -> bool:
+        return True
+
+
+class Outlet(io.BufferedIOBase):
+    """A file that passes bytes on, of which none can be taken back.
+
+    After ``restart()`` as many bytes as have gone out are expected once more. They are compared,
+    by a hash, and not passed on.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+        self._position = 0
+        self._hash = sha256()
+        self._sent = 0
+        self._sent_digest = b""
+
+    @property
+    def file(self) -> BinaryIO:
+        return cast(BinaryIO, self)
+
+    def restart(self) -> None:
+        """Expect again what has gone out."""
+        if self._position == self._sent:
+            self._sent_digest = self._hash.digest()
+        self._position, self._hash = 0, sha256()
+
+    def finish(self) -> None:
+        """Raise StreamDiverged if more has gone out than should have."""
+        if self._position < self._sent:
+            raise self._make_error()
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        expected = min(self._sent - self._position, len(view))
+        if expected:
+            self._advance(view[:expected])
+            if self._position == self._sent and self._hash.digest() != self._sent_digest:
+                raise self._make_error()
+        if len(view) > expected:
+            self._pass_on(view[expected:])
+        return len(view)
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+    def close(self) -> None:
+        """Leave the stream to whoever has opened it."""
+
+    def _pass_on(self, data: memoryview) -> None:
+        self._advance(data)
+        self._sent = self._position
+        while data:
+            # Unbuffered, a stream may take a part.
+            data = data[self.stream.write(data) :]
+
+    def _advance(self, data: memoryview) -> None:
+        self._hash.update(data)
+        self._position += len(data)
+
+    def _make_error(self) -> StreamDiverged:
+        return StreamDiverged(
+            "A value made the export begin again, and the rows came out otherwise than the "
+            f"{self._sent:,} bytes that have left already: the output is not complete. Order the "
+            "rows, or write to a file."
+        )
+
+
+def _write(job: Job, sink: Sink, watch: Watch | None, *, finish: Callable[[], object]) -> int:
+    progress = _get_progress(job, watch)
+    with progress:
+        pipeline.write(progress.export, job, sink, progress)
+        finish()
+    return progress.row_count
+
+
+def _get_progress(job: Job, watch: Watch | None) -> Progress:
+    """Count all rows only for somebody who watches, and could be told of them."""
+    queryset = job.selection.queryset
+    export = Untracked(f"export of {queryset.model._meta.label}", queryset.db)
+    if watch is None or is_in_transaction(queryset.db):
+        return Progress(export, job.selection, watch)
+    return ThreadedProgress(export, job.selection, watch)
