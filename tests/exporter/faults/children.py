@@ -72,12 +72,27 @@ def start_process(databases):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ
-        | {
-            "PYTHONPATH": os.pathsep.join([str(TESTS), *filter(None, sys.path)]),
-            "EXPORTER_CHILD_DATABASES": json.dumps(databases),
-        },
+        env=make_environment(EXPORTER_CHILD_DATABASES=json.dumps(databases)),
     )
+
+
+def start_command(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, path=(), **overrides):
+    """Start ``manage.py`` with the test's settings; ``path`` is looked for modules first."""
+    changed = get_settings() | {"DATABASES": get_databases()} | overrides
+    environment = make_environment(EXPORTER_CHILD_SETTINGS=json.dumps(changed))
+    environment["PYTHONPATH"] = os.pathsep.join([*map(str, path), environment["PYTHONPATH"]])
+    return subprocess.Popen(
+        [sys.executable, "-m", "exporter.faults.manage", *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        env=environment,
+    )
+
+
+def make_environment(**variables):
+    python_path = os.pathsep.join([str(TESTS), *filter(None, sys.path)])
+    return os.environ | {"PYTHONPATH": python_path} | variables
 
 
 def end_spare():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ except ImportError:
 
 HINT = 'To see the progress: pip install "django-infra[progress]"'
 INTERVAL = 0.1  # seconds between two looks
+WIDTH = 80
 
 
 @contextmanager
@@ -25,7 +27,10 @@ def open_bar(stream: TextIO, title: str) -> Iterator[Watch | None]:
         stream.write(f"{HINT}\n")
         yield None
         return
-    with tqdm(desc=title, unit=" rows", file=stream, dynamic_ncols=True) as drawing:
+    columns, lines = os.get_terminal_size(stream.fileno())
+    # One that does not know its size says 0, where tqdm would draw nothing.
+    size = {"ncols": columns or WIDTH, "nrows": lines}
+    with tqdm(desc=title, unit=" rows", file=stream, **size) as drawing:
         bar = _Bar(drawing)
         bar.start()
         try:
