@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
+from django.core.management.base import BaseCommand
 
 from django_infra.exporter.export import export_queryset
 from django_infra.exporter.formats import BUILTIN_FORMATS
+from django_infra.exporter.management.commands.export import Command as Export
 from testapp.models import Publisher
 
 ROOT = Path(__file__).parents[1]
@@ -53,6 +55,15 @@ def test_every_error_is_documented():
 @pytest.mark.parametrize("name", BUILTIN_FORMATS)
 def test_every_format_is_documented(name):
     assert f"`{name}`" in read("docs/settings.md")
+
+
+def test_every_option_of_the_export_command_is_documented_and_no_other():
+    parser = Export().create_parser("manage.py", "export")
+    plain = BaseCommand().create_parser("manage.py", "export")
+    options = set(parser._option_string_actions) - set(plain._option_string_actions)
+    in_docs = set(re.findall(r"^\| `(--[a-z-]+)`", read("docs/command-line.md"), re.MULTILINE))
+
+    assert options == in_docs
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
