@@ -302,7 +302,7 @@ def test_what_is_no_regular_file_is_never_replaced(tmp_path):
     """Such as a device, which the superuser could."""
     os.mkfifo(tmp_path / "pipe.csv")
 
-    with pytest.raises(CommandError, match="pipe.csv' is there, and no regular file"):
+    with pytest.raises(CommandError, match=r"pipe\.csv' is there, and no regular file"):
         export(*AUTHORS, "--output", tmp_path / "pipe.csv", "--force")
 
     assert (tmp_path / "pipe.csv").is_fifo()

@@ -18,7 +18,7 @@ from django_infra.exporter.columns import Selection
 from django_infra.exporter.delivery import get_delivery
 from django_infra.exporter.exceptions import ExportInterrupted, LimitExceeded
 from django_infra.exporter.models import ExportState, QueryExport
-from django_infra.exporter.progress import Progress, Tracked, Watch, get_progress
+from django_infra.exporter.progress import Progress, Record, Watch, get_progress
 from django_infra.exporter.querysets import make_token
 from django_infra.exporter.signals import announce, export_finished
 from django_infra.exporter.sources import Reading, Source, UnknownForm, get_source
@@ -115,7 +115,7 @@ def attempt(export: QueryExport, job: Job, *, watch: Watch | None = None) -> Non
     announce(export_finished, export)
 
 
-def write(export: Tracked, job: Job, sink: Sink, progress: Progress) -> None:
+def write(export: Record, job: Job, sink: Sink, progress: Progress) -> None:
     """Put all rows of the job into the sink, and count them."""
     _Transfer(export, job, sink, progress).run()
 
@@ -140,7 +140,7 @@ def record_failure(
 class _Transfer:
     """The rows of one export on their way into the file."""
 
-    export: Tracked
+    export: Record
     job: Job
     sink: Sink
     progress: Progress

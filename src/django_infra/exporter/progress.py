@@ -30,7 +30,7 @@ INTERVAL = 1.0  # seconds between two updates of the row
 JOIN_TIMEOUT = 5.0  # seconds to wait for a thread whose statement does not end
 
 
-class Tracked(Protocol):
+class Record(Protocol):
     """What is told of the progress: the row of an export, or what stands in for one."""
 
     id: str
@@ -49,7 +49,7 @@ class Progress:
     told of all rows that pass, by the thread that writes them.
     """
 
-    def __init__(self, export: Tracked, selection: Selection, watch: Watch | None = None) -> None:
+    def __init__(self, export: Record, selection: Selection, watch: Watch | None = None) -> None:
         self.export = export
         self.selection = selection
         self.watch = watch

@@ -6,21 +6,37 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from django.apps import apps
+from django.contrib.auth import get_user_model
+from django.core.exceptions import FieldError, ValidationError
+from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
 from django_infra.exporter import pipeline
 from django_infra.exporter.checks import require_settings
 from django_infra.exporter.columns import select
 from django_infra.exporter.conf import conf
+from django_infra.exporter.exceptions import UnknownExport
 from django_infra.exporter.export import export_queryset, schedule_export
 from django_infra.exporter.formats import choose_format, get_writer
 from django_infra.exporter.jobs import check_permission, make_job, run_job
+from django_infra.exporter.management.arguments import make_params, narrow, split_names
 from django_infra.exporter.models import QueryExport
 from django_infra.exporter.named import NamedExport
 from django_infra.exporter.params import serialize
 from django_infra.exporter.pipeline import Job
 from django_infra.exporter.progress import Watch
+from django_infra.exporter.registry import registry
 from django_infra.exporter.runners import get_runner
+
+MODEL_OPTIONS = {
+    "values": "--values",
+    "filter": "--filter",
+    "order_by": "--order-by",
+    "database": "--database",
+    "no_escape_formulas": "--no-escape-formulas",
+}
+NAMED_OPTIONS = {"param": "--param", "user": "--user"}
 
 
 class Target(Protocol):
@@ -96,3 +112,63 @@ class NamedTarget:
             check_permission(self.named, self.user)
         format = choose_format(output, format, offered=self.named.get_formats())
         return make_job(self.named, serialize(self.params), user=self.user, format=format)
+
+
+def find_target(options: dict[str, Any]) -> Target:
+    """Return the named export of the name, or else the model."""
+    name = options["name"]
+    try:
+        named = registry.get(name)
+    except UnknownExport as error:
+        return _make_model_target(_find_model(name, error), options)
+    return _make_named_target(named, options)
+
+
+def _find_model(label: str, unknown_export: UnknownExport) -> Any:
+    try:
+        return apps.get_model(label)
+    except (LookupError, ValueError) as error:
+        reason = str(error) if isinstance(error, LookupError) else ""
+        raise CommandError(
+            f"{unknown_export} Nor is it a model, as 'app_label.Model' is. {reason}".strip()
+        ) from error
+
+
+def _make_model_target(model: Any, options: dict[str, Any]) -> ModelTarget:
+    _refuse(options, NAMED_OPTIONS, f"{model._meta.label} is a model")
+    if not options["values"]:
+        raise CommandError(
+            f"--values is missing: name the fields of {model._meta.label} that may leave the "
+            "database."
+        )
+    queryset = model._default_manager.using(options["database"] or "default")
+    try:
+        queryset = narrow(queryset, options["filter"] or (), options["order_by"] or ())
+    except ValidationError as error:
+        raise CommandError(" ".join(error.messages)) from error
+    except (FieldError, TypeError, ValueError) as error:
+        raise CommandError(str(error)) from error
+    return ModelTarget(
+        queryset,
+        split_names(options["values"]),
+        {"escape_formulas": False} if options["no_escape_formulas"] else None,
+    )
+
+
+def _make_named_target(named: NamedExport, options: dict[str, Any]) -> NamedTarget:
+    _refuse(options, MODEL_OPTIONS, f"{named.name!r} is a named export")
+    user = None if options["user"] is None else _find_user(options["user"])
+    return NamedTarget(named, make_params(options["param"] or ()), user)
+
+
+def _refuse(options: dict[str, Any], names: dict[str, str], reason: str) -> None:
+    if given := [option for name, option in names.items() if options[name]]:
+        raise CommandError(f"{reason}, which does not take {', '.join(given)}.")
+
+
+def _find_user(name: str) -> Any:
+    model = get_user_model()
+    try:
+        return model._default_manager.get_by_natural_key(name)
+    except model.DoesNotExist as error:
+        raise CommandError(f"There is no user {name!r}.") from error

@@ -7,44 +7,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from django.apps import apps
-from django.contrib.auth import get_user_model
-from django.core.exceptions import FieldError, ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
 from django_infra.exporter.exceptions import (
     ExporterError,
     FileAlreadyExists,
-    UnknownExport,
     describe_error,
 )
-from django_infra.exporter.management.arguments import (
-    make_params,
-    narrow,
-    read_condition,
-    read_pair,
-    split_names,
-)
+from django_infra.exporter.management.arguments import read_condition, read_pair
 from django_infra.exporter.management.bar import open_bar
-from django_infra.exporter.management.targets import ModelTarget, NamedTarget, Target
+from django_infra.exporter.management.targets import Target, find_target
 from django_infra.exporter.models import ExportState
 from django_infra.exporter.progress import Watch
-from django_infra.exporter.registry import NamedExport, registry
 from django_infra.exporter.untracked import write_file, write_stream
 
 STDOUT = "-"
 INTERRUPTED = 130  # as a shell has it: 128 and the number of the signal
 BROKEN_PIPE = 141
-
-MODEL_OPTIONS = {
-    "values": "--values",
-    "filter": "--filter",
-    "order_by": "--order-by",
-    "database": "--database",
-    "no_escape_formulas": "--no-escape-formulas",
-}
-NAMED_OPTIONS = {"param": "--param", "user": "--user"}
 
 
 class Command(BaseCommand):
@@ -126,7 +106,7 @@ class Command(BaseCommand):
         if options["force"] and options["output"] in {None, STDOUT}:
             raise CommandError("--force overwrites a file, which --output must name.")
         with _explained():
-            target = _find_target(options)
+            target = find_target(options)
             if options["output"] is None:
                 self._store(target, options)
             elif options["output"] == STDOUT:
@@ -179,66 +159,6 @@ class Command(BaseCommand):
         if (buffer := getattr(self.stdout, "buffer", None)) is None:
             raise CommandError(f"--output {STDOUT} needs a standard output that takes bytes.")
         return cast(BinaryIO, buffer)
-
-
-def _find_target(options: dict[str, Any]) -> Target:
-    """Return the named export of the name, or else the model."""
-    name = options["name"]
-    try:
-        named = registry.get(name)
-    except UnknownExport as error:
-        return _make_model_target(_find_model(name, error), options)
-    return _make_named_target(named, options)
-
-
-def _find_model(label: str, unknown_export: UnknownExport) -> Any:
-    try:
-        return apps.get_model(label)
-    except (LookupError, ValueError) as error:
-        reason = str(error) if isinstance(error, LookupError) else ""
-        raise CommandError(
-            f"{unknown_export} Nor is it a model, as 'app_label.Model' is. {reason}".strip()
-        ) from error
-
-
-def _make_model_target(model: Any, options: dict[str, Any]) -> ModelTarget:
-    _refuse(options, NAMED_OPTIONS, f"{model._meta.label} is a model")
-    if not options["values"]:
-        raise CommandError(
-            f"--values is missing: name the fields of {model._meta.label} that may leave the "
-            "database."
-        )
-    queryset = model._default_manager.using(options["database"] or "default")
-    try:
-        queryset = narrow(queryset, options["filter"] or (), options["order_by"] or ())
-    except ValidationError as error:
-        raise CommandError(" ".join(error.messages)) from error
-    except (FieldError, TypeError, ValueError) as error:
-        raise CommandError(str(error)) from error
-    return ModelTarget(
-        queryset,
-        split_names(options["values"]),
-        {"escape_formulas": False} if options["no_escape_formulas"] else None,
-    )
-
-
-def _make_named_target(named: NamedExport, options: dict[str, Any]) -> NamedTarget:
-    _refuse(options, MODEL_OPTIONS, f"{named.name!r} is a named export")
-    user = None if options["user"] is None else _find_user(options["user"])
-    return NamedTarget(named, make_params(options["param"] or ()), user)
-
-
-def _refuse(options: dict[str, Any], names: dict[str, str], reason: str) -> None:
-    if given := [option for name, option in names.items() if options[name]]:
-        raise CommandError(f"{reason}, which does not take {', '.join(given)}.")
-
-
-def _find_user(name: str) -> Any:
-    model = get_user_model()
-    try:
-        return model._default_manager.get_by_natural_key(name)
-    except model.DoesNotExist as error:
-        raise CommandError(f"There is no user {name!r}.") from error
 
 
 @contextmanager
