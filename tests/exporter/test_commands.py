@@ -14,7 +14,6 @@ from django.utils import timezone
 from django_infra.db.functions import DatabaseTime
 from django_infra.exporter.exceptions import StreamDiverged
 from django_infra.exporter.models import ExportState, QueryExport
-from django_infra.exporter.runners import Runner
 from django_infra.exporter.sources import UnknownForm
 from django_infra.exporter.untracked import Outlet
 from exporter.conftest import write_expected
@@ -26,11 +25,6 @@ from testapp.models import Author, Book, Everything, Publisher
 pytest_plugins = ["exporter.faults.fixtures"]
 
 AUTHORS = ["testapp.Author", "--values", *COLUMNS, "--order-by", "id"]
-
-
-class AbsentRunner(Runner):
-    def enqueue(self, export_id):
-        raise OSError("Nobody is there.")
 
 
 def export(*arguments, **options):
@@ -146,7 +140,7 @@ def test_what_is_said_depends_on_the_verbosity():
 
 @pytest.mark.django_db
 def test_a_named_export_runs_here_whatever_the_runner_is(media_root, django_user_model, settings):
-    settings.EXPORTER_RUNNER = {"BACKEND": "exporter.test_commands.AbsentRunner"}
+    settings.EXPORTER_RUNNER = {"BACKEND": "testapp.runners.BoxRunner"}
     user = django_user_model.objects.create_user("reader")
     user.user_permissions.add(Permission.objects.get(codename="view_author"))
     publishers = Publisher.objects.bulk_create(Publisher(name=name) for name in "abc")

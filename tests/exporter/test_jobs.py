@@ -14,7 +14,7 @@ from django.db.models import F
 
 from django_infra.exporter import progress
 from django_infra.exporter.exceptions import ExportInterrupted, LimitExceeded, UnknownExport
-from django_infra.exporter.export import enqueue_export, export_queryset
+from django_infra.exporter.export import enqueue_export, export_queryset, schedule_export
 from django_infra.exporter.jobs import run_job
 from django_infra.exporter.models import ExportState, QueryExport
 from django_infra.exporter.recovery import recover_exports
@@ -514,3 +514,13 @@ def test_signals_wait_for_the_commit(authors, signals):
         export_queryset(authors, ["id"])
         transaction.set_rollback(True)
     assert len(signals) == 2
+
+
+def test_whoever_watches_hears_of_the_rows_that_pass():
+    make_authors(50)
+    seen = []
+
+    run_job(schedule_export("authors").id, watch=lambda *counts: seen.append(counts))
+
+    assert seen == sorted(seen)
+    assert (seen[0], seen[-1]) == ((1, None), (50, None))

@@ -136,6 +136,18 @@ def test_states_and_progress_are_seen_from_another_connection(
     assert remains() == ["observed.csv"]
 
 
+def test_whoever_watches_hears_of_the_rows_that_pass(authors, spy):
+    spy(lambda number: time.sleep(0.1), chunk_size=2)
+    seen = []
+
+    export_authors(watch=lambda *counts: seen.append(counts))
+
+    counts = [row_count for row_count, _ in seen]
+    assert counts == sorted(set(counts))
+    # Nobody has counted before the second second.
+    assert (seen[0], seen[-1]) == ((1, None), (50, 50))
+
+
 def test_short_export_opens_no_connection_and_no_thread(authors, new_connections):
     for _ in range(3):
         assert export_authors().state == ExportState.SUCCESS

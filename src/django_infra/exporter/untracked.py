@@ -131,7 +131,7 @@ def _write(job: Job, sink: Sink, watch: Watch | None, *, finish: Callable[[], ob
 def _get_progress(job: Job, watch: Watch | None) -> Progress:
     """Count all rows only for somebody who watches, and could be told of them."""
     queryset = job.selection.queryset
-    export = Untracked(f"export of {queryset.model._meta.label}", queryset.db)
+    export = Untracked(f"an export of {queryset.model._meta.label}", queryset.db)
     if watch is None or is_in_transaction(queryset.db):
         return Progress(export, job.selection, watch)
     return ThreadedProgress(export, job.selection, watch)
