@@ -213,8 +213,7 @@ class _Transfer:
 
     def _check_limits(self, size: int) -> None:
         max_rows, max_size = self.job.max_rows, self.job.max_file_size
-        row_count = max(self.progress.row_count, self.progress.total or 0)
-        if max_rows is not None and row_count > max_rows:
+        if max_rows is not None and self.progress.row_count > max_rows:
             raise LimitExceeded(f"Too many rows: an export may have {max_rows:,}.")
         if max_size is not None and size > max_size:
             raise LimitExceeded(f"Too large a file: an export may have {max_size:,} bytes.")
