@@ -57,6 +57,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rest_framework",
     "django_infra.exporter",
+    "django_tasks_db",
     "testapp",
 ]
 if "postgresql" in DATABASES["default"]["ENGINE"]:
@@ -79,10 +80,16 @@ TEMPLATES = [
         },
     }
 ]
+# Its twenty migrations end where its models are.
+MIGRATION_MODULES = {"django_tasks_db": None}
 MEDIA_ROOT = str(SCRATCH / "media")
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ROOT_URLCONF = "testapp.urls"
 SECRET_KEY = "tests"
 STATIC_URL = "/static/"
+TASKS = {
+    "default": {"BACKEND": "django_tasks_db.DatabaseBackend"},
+    "exports": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["quick", "slow"]},
+}
 TIME_ZONE = "UTC"
 USE_TZ = True

@@ -1,4 +1,7 @@
-"""Run functions of ``exporter.faults.jobs``, as lines on the standard input ask for them."""
+"""Run functions as lines on the standard input ask for them.
+
+They are of ``exporter.faults.jobs`` unless a line has the dotted path of another one.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import sys
 
 import django
 from django.conf import settings
+from django.utils.module_loading import import_string
 
 
 def main():
@@ -20,8 +24,9 @@ def main():
     for name, value in json.loads(sys.stdin.readline()).items():
         setattr(settings, name, value)
     for line in sys.stdin:
-        function, kwargs = json.loads(line)
-        jobs.say(getattr(jobs, function)(**kwargs))
+        name, kwargs = json.loads(line)
+        function = import_string(name) if "." in name else getattr(jobs, name)
+        jobs.say(function(**kwargs))
 
 
 if __name__ == "__main__":

@@ -72,6 +72,8 @@ def start_process(databases):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # So that it can be ended with all that it starts.
+        process_group=0,
         env=make_environment(EXPORTER_CHILD_DATABASES=json.dumps(databases)),
     )
 
@@ -124,13 +126,18 @@ def get_settings():
 
 
 def plan_chunks(on_chunk, *, chunk_size=10):
-    """Return the settings of a child whose exports call a function of ``jobs`` at each chunk."""
+    """Return the settings of a child whose exports call a function of ``jobs`` at each chunk.
+
+    A function of another module is named by its dotted path.
+    """
+    if "." not in on_chunk:
+        on_chunk = f"exporter.faults.jobs.{on_chunk}"
     return {
         "EXPORTER_CHUNK_SIZE": chunk_size,
         "EXPORTER_FORMATS": {
             "csv": {
                 "BACKEND": "exporter.faults.writers.SpiedCSVWriter",
-                "OPTIONS": {"on_chunk": f"exporter.faults.jobs.{on_chunk}"},
+                "OPTIONS": {"on_chunk": on_chunk},
             }
         },
     }
