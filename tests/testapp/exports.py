@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 
 from django import forms
+from django.db import connection
 from django.db.models import Value
 from django.db.models.functions import Repeat
 from django.utils.translation import gettext_lazy as _
 
 from django_infra.exporter.registry import NamedExport, register
+from exporter.faults.probes import STALLING
 from testapp.models import Author, Book, Publisher
 
 
@@ -45,3 +47,9 @@ class OwnBooks(NamedExport):
 
     def get_queryset(self, params, user):
         return Book.objects.filter(author__email=user.email)
+
+
+@register("stalling-authors", permission=None, values=["id"])
+def stalling_authors(params, user):
+    """Return authors of whom the database finds the first one after minutes."""
+    return Author.objects.extra(where=[STALLING[connection.vendor]])

@@ -99,7 +99,8 @@ def prepare_database(authors):
 
 
 def read_exports():
-    return list(QueryExport.objects.values("state", "row_count", "error_log"))
+    fields = ["state", "attempt", "failures", "row_count", "error_log"]
+    return list(QueryExport.objects.values(*fields))
 
 
 def fail_lost_exports(lease):

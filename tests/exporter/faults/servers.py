@@ -109,6 +109,34 @@ class PgBouncer:
         return {"default": self.databases["default"] | pooled}
 
 
+class Redis:
+    """A server that keeps nothing on disk."""
+
+    def __init__(self):
+        self.port = find_free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *error):
+        self.process.kill()
+        self.process.wait()
+
+    def start(self):
+        options = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", ""]
+        self.process = subprocess.Popen(
+            [shutil.which("redis-server"), *options], cwd="/", stdout=subprocess.DEVNULL
+        )
+        wait_until_listening(self.port)
+
+    def restart(self):
+        """Lose everything."""
+        self.__exit__()
+        self.start()
+
+
 class DeafProxy:
     """Pass on what a database server and its client say, until the client has said a word.
 

@@ -6,12 +6,14 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 
 from django.core.management import call_command
 from django.db import connections
 
+from django_infra.exporter.export import enqueue_export
 from django_infra.exporter.jobs import run_job
 from django_infra.exporter.runners import get_runner
 from django_infra.exporter.signals import export_started
@@ -28,6 +30,7 @@ def run_db_worker(log, *, backend_name, queue_name):
         startup_delay=False,
         reload=False,
     )
+    sys.exit()
 
 
 def run_celery_worker(log, *, broker, queue, concurrency):
@@ -36,6 +39,13 @@ def run_celery_worker(log, *, broker, queue, concurrency):
     make_app(**broker, queue=queue).worker_main(
         ["worker", "--loglevel=INFO", f"--concurrency={concurrency}", *options]
     )
+    sys.exit()
+
+
+def enqueue(name, *, broker, queue):
+    """Have an export of the name made by way of the broker, and return its id."""
+    make_app(**broker, queue=queue).set_current()
+    return enqueue_export(name).id
 
 
 def recover_for_ever(log, *, pause):
