@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 THREAD_NAMES = ("progress of ", "count of ")
-PATIENCE = 12  # seconds: for what should take one or two
+PATIENCE = 60  # seconds: for what should take one or two
 
 # Sessions, other than the asking one, that hold a transaction on the same database.
 TRANSACTIONS = {

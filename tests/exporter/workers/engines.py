@@ -41,6 +41,10 @@ class Worker(Child):
     def is_alive(self):
         return self.process.poll() is None
 
+    @property
+    def is_at_work(self):
+        return self.is_alive and bool(self.log)
+
     def find_pool(self):
         """Return the ids of the processes that the worker has started to work."""
         with suppress(psutil.NoSuchProcess):

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 
@@ -18,6 +19,7 @@ from django_infra.exporter.jobs import run_job
 from django_infra.exporter.runners import get_runner
 from django_infra.exporter.signals import export_started
 from exporter.workers.brokers import make_app
+from exporter.workers.events import note_ends
 
 
 def run_db_worker(log, *, backend_name, queue_name):
@@ -48,9 +50,12 @@ def enqueue(name, *, broker, queue):
     return enqueue_export(name).id
 
 
-def recover_for_ever(log, *, pause):
+def recover_for_ever(log, *, broker, queue, pause):
     """Do what a cron job would, and sooner."""
     begin_work(log)
+    if broker:
+        make_app(**broker, queue=queue).set_current()
+    logging.info("Recovering.")
     while True:
         try:
             get_runner().recover()
@@ -65,6 +70,8 @@ def begin_work(log):
     with open(log, "ab", buffering=0) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    if hasattr(settings, "EXPORTER_EVENTS"):
+        note_ends()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(message)s")
     threading.Thread(target=end_with_the_test, args=[os.dup(0)], daemon=True).start()
 
