@@ -4,6 +4,7 @@
 #   make test ARGS="-k path"            the same with arguments for pytest, without coverage
 #   make test-matrix                    the suite on each supported Python and Django
 #   make test-matrix ARGS=3.13-django61
+#   make torture                        background jobs whose workers are killed at random
 #   make lint                           all static checks
 #   make demo                           the demo: load the flights of a year and export them
 #   make bench                          the benchmarks, about five minutes: .bench/report.md
@@ -18,7 +19,7 @@ ROWS ?= 100000 1000000
 ROUNDS ?= 3
 INSTALL = $(@D)/bin/python -m pip install -qq --constraint constraints.txt
 
-.PHONY: bench demo lint test test-matrix
+.PHONY: bench demo lint test test-matrix torture
 .DELETE_ON_ERROR:
 
 test: .venv/test/mysqlclient
@@ -26,6 +27,9 @@ test: .venv/test/mysqlclient
 
 test-matrix:
 	$(PYTHON) tests/matrix.py $(ARGS)
+
+torture: .venv/test/mysqlclient
+	$(<D)/bin/python tests/torture.py $(ARGS)
 
 lint: .venv/lint/ready
 	$(<D)/bin/ruff check src tests demo benchmarks

@@ -1,8 +1,8 @@
-"""Run the test suite on every database that answers.
+"""Run the test suite on every database that answers, with the message brokers that answer.
 
 Arguments go to pytest, except --coverage, which measures all runs together. The environment says:
 
-- POSTGRES_URL and MYSQL_URL: where the servers are.
+- POSTGRES_URL, MYSQL_URL, REDIS_URL and AMQP_URL: where the servers are.
 - DATABASES: which of sqlite, postgresql and mysql to run on; all unless told.
 - REQUIRE_SERVICES=1: a server that does not answer is a failure, and not skipped.
 - PSYCOPG=2: PostgreSQL through psycopg2.
@@ -24,6 +24,8 @@ import django
 from django.core.exceptions import ImproperlyConfigured
 from django.db.utils import ConnectionHandler, Error
 
+from exporter.workers import brokers
+
 ROOT = Path(__file__).resolve().parent.parent
 URLS = {
     "sqlite": "sqlite://",
@@ -44,6 +46,7 @@ def main(arguments: list[str]) -> int:
         # The settings choose the driver of MySQL.
         django.setup()
         found, missing = find_databases()
+        missing += find_missing_brokers()
         if is_measured:
             run("coverage", "erase")
             command = ["coverage", "run", "-m", *command]
@@ -68,6 +71,18 @@ def find_databases() -> tuple[list[str], list[str]]:
             print(f"{name}: not found. {str(error.args[-1]).splitlines()[0]}")
             missing.append(name)
     return found, missing
+
+
+def find_missing_brokers() -> list[str]:
+    """Say which brokers answer, and return those that do not; their tests are skipped."""
+    missing = []
+    for name, broker in brokers.BROKERS.items():
+        try:
+            print(f"{name}: {brokers.read_version(broker().url)}")
+        except brokers.UNREACHABLE as error:
+            print(f"{name}: not found. {error}")
+            missing.append(name)
+    return missing
 
 
 def read_version(url: str) -> str:

@@ -10,10 +10,12 @@ import pytest
 import redis
 from celery import Celery
 from kombu import Connection
+from kombu.exceptions import OperationalError
 
 REDIS_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
 AMQP_URL = os.environ.get("AMQP_URL", "amqp://guest:guest@127.0.0.1:5672//")
 TIMEOUT = 3  # seconds
+UNREACHABLE = (OSError, OperationalError, redis.ConnectionError)
 
 
 def make_app(*, url, queue, transport_options):
@@ -45,7 +47,7 @@ class Broker:
         return self
 
     def __exit__(self, *error):
-        with suppress(OSError, redis.ConnectionError):
+        with suppress(*UNREACHABLE):
             self.remove_queue()
         self.app.close()
 
@@ -93,6 +95,6 @@ def need(name):
     broker = BROKERS[name]()
     try:
         read_version(broker.url)
-    except (OSError, redis.ConnectionError) as error:
+    except UNREACHABLE as error:
         outcome = pytest.fail if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip
         outcome(f"{name} does not answer: {error}")

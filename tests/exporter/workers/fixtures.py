@@ -16,7 +16,7 @@ def use_engine(db, settings, tmp_path, spare_child):
     engines = []
 
     def use(name, **broker_options):
-        if name != "tasks":
+        if name != "tasks" and "url" not in broker_options:
             need(name.removeprefix("celery-"))
         engine = make_engine(name, tmp_path / "logs", **broker_options)
         engines.append(engine.__enter__())
