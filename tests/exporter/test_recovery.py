@@ -187,3 +187,12 @@ def test_end_at_any_line_leaves_a_success_with_the_file_or_a_failure_without(
     worker = child()
     worker.call("hurry", interval=0.1)
     assert worker.call("end_everywhere", how=how) == {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@needs_sqlite  # it is the same with all databases
+def test_who_may_not_write_to_the_storage_may_ask_in_peace(child, tmp_path):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o700)
+    worker = child(MEDIA_ROOT=str(locked / "media"))
+    assert worker.call("recover_as_nobody") == []

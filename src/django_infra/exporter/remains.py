@@ -96,6 +96,9 @@ def remove_stray_files() -> int:
             if _is_stray(path, rows.get(id), attempt):
                 path.unlink(missing_ok=True)
                 count += 1
+    except PermissionError:
+        # A process that only asks for exports need not write where they are made.
+        logger.debug("May not look for stray temporary files.", exc_info=True)
     except OSError:
         logger.exception("Could not remove stray temporary files.")
     return count

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import logging
 import os
 import signal
 import sys
@@ -265,3 +266,16 @@ def export_as_nobody(path):
 
     with connection.execute_wrapper(log):
         return {**export_authors(path), "queries": queries}
+
+
+def recover_as_nobody():
+    """Look for lost exports as a user who may not write to the storage; return what is logged."""
+    recovery.recover_exports()  # import and open all that only root may
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
+    records = []
+    handler = logging.Handler(logging.INFO)
+    handler.emit = lambda record: records.append(record.getMessage())
+    logging.getLogger("django_infra").addHandler(handler)
+    recovery.recover_exports()
+    return records
