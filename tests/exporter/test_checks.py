@@ -349,7 +349,21 @@ def test_a_runner_passes(settings, runner):
                 "BACKEND": "django_infra.exporter.runners.django_tasks.DjangoTasksRunner",
                 "OPTIONS": {"queue_name": "nowhere"},
             },
-            "Queue 'nowhere' is not valid",
+            "backend 'default' of TASKS and its queue 'nowhere': InvalidTaskError: Queue 'nowhere'",
+        ),
+        (
+            {
+                "BACKEND": "django_infra.exporter.runners.django_tasks.DjangoTasksRunner",
+                "OPTIONS": {"queue": "slow"},
+            },
+            "Allowed: 'backend', 'queue_name', 'priority'.",
+        ),
+        (
+            {
+                "BACKEND": "django_infra.exporter.runners.celery.CeleryRunner",
+                "OPTIONS": {"soft_time_limit": 60, "time_limit": 60},
+            },
+            "its soft_time_limit 60 must be less than its time_limit 60",
         ),
         (
             {

@@ -240,6 +240,13 @@ def test_user_who_may_not_is_refused(box, user, change):
     assert not QueryExport.objects.exists()
 
 
+def test_export_may_need_a_user(box, declare, user):
+    declare(needs_user=True)(lambda params, user: Author.objects.filter(email=user.email))
+    with pytest.raises(ExportNotPermitted, match="'test' needs a user"):
+        enqueue_export("test")
+    assert enqueue_export("test", created_by=user)
+
+
 def test_permission_comes_before_the_parameters(box):
     stranger = get_user_model().objects.create_user("bob")
     with pytest.raises(ExportNotPermitted):

@@ -96,7 +96,7 @@ def test_unknown_attribute_is_refused_where_it_is_written():
         ({"values": "id"}, "its values must be"),
         ({"values": []}, "its values is empty"),
         ({"values": ["id", "id"]}, "several columns"),
-        ({"without": ["permission"]}, "its permission is ''"),
+        ({"without": ["permission"]}, "its permission is 'missing'"),
         ({"permission": "view_author"}, "its permission is 'view_author'"),
         ({"permission": "nope.view_author"}, "its permission is 'nope.view_author'"),
         ({"permission": "testapp."}, "its permission is 'testapp.'"),
@@ -125,6 +125,11 @@ def test_declaration_that_cannot_work_is_an_error(monkeypatch, changes, fault):
     messages = [message for message in run_checks() if message.id == "exporter.E011"]
     assert len(messages) == 1
     assert fault in messages[0].msg
+
+
+def test_declaration_is_told_by_its_place():
+    (export,) = declare().exports
+    assert repr(export) == f"<{__name__}.list_authors: 'authors'>"
 
 
 def test_name_registered_twice_is_an_error_for_both(monkeypatch):

@@ -52,7 +52,7 @@ def check_named_exports(
     """Check what each ``exports.py`` declares."""
     return [
         Error(
-            f"The named export {export.name!r} ({export!r}) cannot work: {fault}.",
+            f"The named export {export!r} cannot work: {fault}.",
             id="exporter.E011",
         )
         for export in registry.exports

@@ -55,7 +55,7 @@ def _find_fault_of_values(export: NamedExport) -> Iterator[str]:
 
 
 def _find_fault_of_permission(export: NamedExport) -> Iterator[str]:
-    permission: Any = getattr(export, "permission", "")
+    permission: Any = getattr(export, "permission", "missing")
     if permission is None or type(export).is_permitted is not NamedExport.is_permitted:
         return
     label, _, codename = permission.partition(".") if isinstance(permission, str) else ("", "", "")

@@ -127,6 +127,8 @@ class WorkerLost(ExporterError):
 def describe_error(error: BaseException) -> str:
     """Return the error's type, message and notes, as any database can store them."""
     text = _make_storable("".join(traceback.format_exception_only(error)).strip())
+    if isinstance(error, SystemExit | KeyboardInterrupt):
+        text += " (the process was told to end)"
     if len(text) > MAX_ERROR_LENGTH:
         # The notes come last, and say where it was.
         notes = _make_storable("".join(f"\n{note}" for note in getattr(error, "__notes__", ())))

@@ -122,8 +122,7 @@ def schedule_export(
     require_settings()
     named = registry.get(name)
     _check_owner(created_by)
-    if created_by is not None:
-        check_permission(named, created_by)
+    check_permission(named, created_by)
     data = serialize(params)
     path = None if file_path is None else clean_path(file_path)
     format = choose_format(path, format, offered=named.get_formats())

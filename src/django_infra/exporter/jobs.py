@@ -94,8 +94,11 @@ def make_job(named: NamedExport, params: dict[str, Any], *, user: Any, format: s
 
 
 def check_permission(named: NamedExport, user: Any) -> None:
-    """Raise ExportNotPermitted unless the user may run the export now."""
-    if not named.is_permitted(user):
+    """Raise ExportNotPermitted unless the user may run the export now; None is trusted code."""
+    if user is None:
+        if named.needs_user:
+            raise ExportNotPermitted(f"The export {named.name!r} needs a user who asks for it.")
+    elif not named.is_permitted(user):
         raise ExportNotPermitted(
             f"{user.get_username()!r} may not run the export {named.name!r}: the user is inactive "
             "or lacks its permission."
@@ -132,10 +135,9 @@ def _rebuild(export: QueryExport) -> Job:
     """Make the job of the row anew, as much may have changed since it was asked for."""
     require_settings()
     named, user = registry.get(export.name), export.created_by
-    if export.owner_key:
-        if user is None:
-            raise ExportNotPermitted(f"The user {export.owner_key!r} who asked is gone.")
-        check_permission(named, user)
+    if export.owner_key and user is None:
+        raise ExportNotPermitted(f"The user {export.owner_key!r} who asked is gone.")
+    check_permission(named, user)
     choose_format(None, export.format, offered=named.get_formats())
     return make_job(named, export.params, user=user, format=export.format)
 

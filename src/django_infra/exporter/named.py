@@ -27,6 +27,9 @@ class NamedExport:
     permission: str | None
     """``"app_label.codename"``, or None for every active user."""
 
+    needs_user: bool = False
+    """Whether it is refused where nobody asks; the user is then never None."""
+
     form_class: type[BaseForm] = Form
     """Validates the parameters; a Form without fields takes none."""
 
@@ -44,6 +47,9 @@ class NamedExport:
 
     expires_in: timedelta | None = None
     """Instead of EXPORTER_EXPIRES_IN."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__module__}.{type(self).__qualname__}: {self.name!r}>"
 
     def get_queryset(self, params: dict[str, Any], user: Any) -> QuerySet[Any, Any]:
         """Return the rows for the form's ``cleaned_data`` and the user, None if nobody asks."""

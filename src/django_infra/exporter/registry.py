@@ -37,7 +37,12 @@ class Registry:
             )
 
         def register(target: Target) -> Target:
-            members = {**attributes, "name": name, "__doc__": target.__doc__}
+            copied = ("__doc__", "__module__", "__qualname__")
+            members = {
+                **attributes,
+                "name": name,
+                **{each: getattr(target, each) for each in copied},
+            }
             if isinstance(target, type) and issubclass(target, NamedExport):
                 base: type[NamedExport] = target
             else:

@@ -56,6 +56,17 @@ def test_pace_rises_while_rows_are_small_and_falls_when_they_are_large(db):
     assert source.fetch_size == 10
 
 
+def test_pace_falls_when_rows_take_long(db):
+    source = get_source(select(Publisher.objects.all(), ["name"]))
+    source.pace(rows=1, size=1)
+    assert source.fetch_size == 10
+    time.sleep(0.5)
+    source.pace(rows=10, size=10)
+    assert 1 < source.fetch_size < 10
+    source.pace(rows=source.fetch_size, size=10)
+    assert source.fetch_size > 10
+
+
 def test_count_is_that_of_the_rows(library):
     qs = Book.objects.values("author").annotate(n=Count("id"))
 

@@ -108,8 +108,7 @@ class NamedTarget:
 
     def make_job(self, output: str | None, *, format: str | None) -> Job:
         require_settings()
-        if self.user is not None:
-            check_permission(self.named, self.user)
+        check_permission(self.named, self.user)
         format = choose_format(output, format, offered=self.named.get_formats())
         return make_job(self.named, serialize(self.params), user=self.user, format=format)
 

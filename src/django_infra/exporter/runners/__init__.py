@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from django.utils.module_loading import import_string
@@ -41,7 +42,8 @@ def get_runner() -> Runner:
     try:
         return runner_class(**options)
     except (TypeError, ValueError) as error:
+        allowed = ", ".join(map(repr, inspect.signature(runner_class).parameters)) or "none"
         raise InvalidSetting(
             f"EXPORTER_RUNNER['OPTIONS'] {options!r} do not suit {runner_class.__qualname__}: "
-            f"{error}"
+            f"{str(error).rstrip('.')}. Allowed: {allowed}."
         ) from error

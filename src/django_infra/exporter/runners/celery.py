@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from django_infra.exporter import retention
 from django_infra.exporter.exceptions import InvalidSetting
 from django_infra.exporter.jobs import run_job
@@ -22,13 +25,19 @@ class CeleryRunner(Runner):
         soft_time_limit: float | None = None,
         priority: int | None = None,
     ) -> None:
-        options = {
+        options: dict[str, Any] = {
             "queue": queue,
             "time_limit": time_limit,
             "soft_time_limit": soft_time_limit,
             "priority": priority,
         }
         self.options = {name: value for name, value in options.items() if value is not None}
+
+    def find_faults(self) -> Iterator[str]:
+        soft, hard = self.options.get("soft_time_limit"), self.options.get("time_limit")
+        # Celery would leave out the hard one without a word.
+        if soft is not None and hard is not None and soft >= hard:
+            yield f"its soft_time_limit {soft!r} must be less than its time_limit {hard!r}"
 
     def enqueue(self, export_id: str) -> None:
         run_export.apply_async(args=[export_id], **self.options)

@@ -21,10 +21,7 @@ def check_runner(
     return [
         Error(
             f"EXPORTER_RUNNER cannot be used: {fault}",
-            hint=(
-                'Set it to {"BACKEND": "django_infra.exporter.runners.celery.CeleryRunner", '
-                '"OPTIONS": {"queue": "exports"}}, for example.'
-            ),
+            hint='It is {"BACKEND": the dotted path of a Runner, "OPTIONS": {what that takes}}.',
             id="exporter.E008",
         )
         for fault in faults

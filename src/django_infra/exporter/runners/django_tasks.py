@@ -38,7 +38,10 @@ class DjangoTasksRunner(Runner):
         try:
             self._get_task()
         except Exception as error:  # each backend has its own
-            yield f"{type(error).__name__}: {error}"
+            yield (
+                f"with the backend {self.backend!r} of TASKS and its queue {self.queue_name!r}: "
+                f"{type(error).__name__}: {error}"
+            )
 
     def _get_task(self) -> Any:
         return run_export.using(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ from django_infra.exporter.states import DataPath
 WriteLines: TypeAlias = Callable[[bytes | memoryview, int], None]
 
 CHUNK_BYTES = 2 << 20  # of the file: rows of large cells are fetched fewer at a time
+CHUNK_SECONDS = 0.5  # so are rows that take long
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Source:
         self.selection = selection
         self.chunk_size = chunk_size
         self.fetch_size = 1
+        self._paced_at = time.monotonic()
         self.connection: BaseDatabaseWrapper = connections[selection.queryset.db]
         self.driver: Any = self.connection.Database  # type: ignore[attr-defined]
 
@@ -159,9 +162,16 @@ class Source:
         return "+00:00" if self.connection.timezone_name == "UTC" else None
 
     def pace(self, *, rows: int, size: int) -> None:
-        """Choose how many rows to fetch next, from the bytes that the last ones became."""
-        affordable = CHUNK_BYTES * rows // max(size, 1)
-        self.fetch_size = max(1, min(self.chunk_size, self.fetch_size * 10, affordable))
+        """Choose how many rows to fetch next, from what the last ones took.
+
+        That is the bytes that they became, and the time since the last call: between two chunks
+        an export can be told to stop.
+        """
+        now = time.monotonic()
+        seconds, self._paced_at = now - self._paced_at, now
+        by_size = CHUNK_BYTES * rows // max(size, 1)
+        by_time = int(CHUNK_SECONDS * rows / max(seconds, 1e-9))
+        self.fetch_size = max(1, min(self.chunk_size, self.fetch_size * 10, by_size, by_time))
 
     def count(self) -> int:
         """Count the rows by a query of its own."""

@@ -77,6 +77,8 @@ def _describe(export: Any, now: datetime) -> dict[str, Any]:
         "rows_per_second": _get_speed(export, now),
         "age": _get_seconds(now - export.created_at),
         "heartbeat_age": _get_seconds(export.heartbeat_age) if is_unfinished else None,
+        "file": export.file.name or None,
+        "error": export.error_log or None,
         "owner": export.created_by.get_username() if export.created_by else None,
     }
 
