@@ -5,15 +5,23 @@ from __future__ import annotations
 import datetime
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.core.files.storage import InMemoryStorage
 from django.db import connection, connections, transaction
 from django.db.models import F
 
 from django_infra.exporter import progress
-from django_infra.exporter.exceptions import ExportInterrupted, LimitExceeded, UnknownExport
+from django_infra.exporter.exceptions import (
+    ExportInterrupted,
+    ExportNotPermitted,
+    InvalidExport,
+    LimitExceeded,
+    UnknownExport,
+)
 from django_infra.exporter.export import enqueue_export, export_queryset, schedule_export
 from django_infra.exporter.jobs import run_job
 from django_infra.exporter.models import ExportState, QueryExport
@@ -25,6 +33,7 @@ from django_infra.exporter.signals import (
     export_finished,
     export_started,
 )
+from django_infra.exporter.writers.csv import CSVWriter
 from exporter.conftest import read
 from exporter.faults.authors import make_authors
 from exporter.faults.probes import STALLING, find_files, wait_until
@@ -307,7 +316,7 @@ def test_job_that_is_lost_too_often_fails(authors, box, settings, signals):
     assert export.state == ExportState.FAIL
     assert "Worker lost: no heartbeat for 60 seconds in attempt 2." in export.error_log
     assert len(export.failures) == 1
-    assert signals == [(STARTED, "processing", False), (FAILED, "fail", False)]
+    assert signals == [(FAILED, "fail", False)]
 
 
 def test_lost_job_of_the_inline_runner_fails(authors, box, settings):
@@ -524,3 +533,166 @@ def test_whoever_watches_hears_of_the_rows_that_pass():
 
     assert seen == sorted(seen)
     assert (seen[0], seen[-1]) == ((1, None), (50, None))
+
+
+# -------------------------------------------------------- what an attacker has found
+
+
+def test_job_of_the_inline_runner_that_nobody_began_fails(authors, box, settings):
+    export = enqueue_export("authors", file_path="a.csv")
+    age()
+    settings.EXPORTER_RUNNER = {}
+    assert enqueue_export("authors").state == ExportState.SUCCESS
+    export.refresh_from_db()
+    assert (export.state, export.path_key) == (ExportState.FAIL, None)
+    assert "not begun within 300 seconds" in export.error_log
+
+
+def test_autocommit_that_is_off_is_told_before_the_row(authors):
+    connection.set_autocommit(False)
+    try:
+        with pytest.raises(InvalidExport, match="autocommit is off"):
+            enqueue_export("authors")
+    finally:
+        connection.rollback()
+        connection.set_autocommit(True)
+    assert not QueryExport.objects.exists()
+
+
+def test_few_are_handed_over_again_by_those_who_ask(authors, box):
+    first = [enqueue_export("authors").id for _ in range(25)]
+    age()
+    box.clear()
+    last = enqueue_export("authors")
+    assert len(box) == 21
+    assert set(box) <= {*first, last.id}
+    assert recover_exports(box.append).handed_over == 5
+
+
+@pytest.mark.parametrize("change", ["permission", "active", "deleted"])
+def test_permission_is_asked_for_again_before_each_attempt(
+    authors, box, errors, settings, user, change
+):
+    settings.EXPORTER_RETRY_DELAY = 2
+    user.user_permissions.add(Permission.objects.get(codename="view_author"))
+    user = get_user_model().objects.get(pk=user.pk)
+    errors += [ConnectionError("first")]
+    export = enqueue_export("authors", created_by=user)
+    thread, raised = run_in_thread(export)
+    wait_until(lambda: QueryExport.objects.filter(attempt=2).exists())
+    if change == "permission":
+        user.user_permissions.clear()
+    elif change == "active":
+        get_user_model().objects.update(is_active=False)
+    else:
+        user.delete()
+    thread.join()
+    export.refresh_from_db()
+    assert export.state == ExportState.FAIL
+    assert [type(error) for error in raised] == [ExportNotPermitted]
+
+
+def test_heartbeats_come_while_receivers_are_at_work(authors, box, settings, monkeypatch):
+    settings.EXPORTER_LEASE = 2
+    monkeypatch.setattr(progress, "INTERVAL", 0.2)
+
+    def take_long(**kwargs):
+        time.sleep(2.5)
+        assert not QueryExport.objects.lost(2).exists()
+
+    export_started.connect(take_long)
+    try:
+        export = enqueue_export("authors")
+        run_job(export.id)
+    finally:
+        export_started.disconnect(take_long)
+    export.refresh_from_db()
+    assert (export.state, export.attempt) == (ExportState.SUCCESS, 1)
+
+
+def test_late_worker_spares_the_file_of_its_successor(authors, box, settings):
+    """In a storage that replaces what has the same name."""
+    backend = f"{__name__}.ReplacingStorage"
+    settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": backend}}
+    export = enqueue_export("authors", file_path="a.csv")
+    thread, raised = run_in_thread(export)
+    wait_until(lambda: QueryExport.objects.filter(delivery_started_at__isnull=False).exists())
+    export.cancel()
+    # As if its process had been stopped for longer than the lease.
+    QueryExport.objects.update(path_key=None)
+    winner = export_queryset(authors, ["id"], "a.csv")
+    ReplacingStorage.may_go_on.set()
+    thread.join()
+    assert raised == []
+    assert winner.storage.exists("a.csv")
+    assert QueryExport.objects.get(pk=winner.pk).state == ExportState.SUCCESS
+
+
+class ReplacingStorage(InMemoryStorage):
+    """Let the first who saves wait until the second has."""
+
+    may_go_on = threading.Event()
+    is_first = True
+
+    def get_available_name(self, name, max_length=None):
+        return name
+
+    def _save(self, name, content):
+        if type(self).is_first:
+            type(self).is_first = False
+            self.may_go_on.wait(30)
+        if self.exists(name):
+            self.delete(name)
+        # What the reader is told of the cancellation comes too late.
+        content.check = lambda: None
+        return super()._save(name, content)
+
+
+def test_cancelled_attempt_keeps_its_path_until_its_worker_has_stopped(authors, box):
+    export = enqueue_export("authors", file_path="a.csv")
+    lose(export)
+    recover_exports(box.append)
+    assert export.cancel()
+    export.refresh_from_db()
+    assert (export.state, export.attempt) == (ExportState.FAIL, 1)
+    assert export.path_key
+    age()
+    recover_exports(box.append)
+    export.refresh_from_db()
+    assert export.path_key is None
+
+
+def test_job_waits_until_what_was_left_of_it_can_be_removed(authors, box, settings):
+    settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": f"{__name__}.LockedStorage"}}
+    export = enqueue_export("authors", file_path="a.csv")
+    export.claim("token")
+    export.begin_delivery()
+    age()
+    recover_exports(box.append)
+    run_job(export.id)
+    export.refresh_from_db()
+    assert (export.state, export.attempt) == (ExportState.SCHEDULED, 1)
+
+
+class LockedStorage(InMemoryStorage):
+    def delete(self, name):
+        raise ConnectionError("The line is dead.")
+
+
+@pytest.mark.parametrize("where", ["header", "trailer"])
+def test_limit_of_bytes_holds_for_all_of_the_file(authors, settings, where):
+    settings.EXPORTER_FORMATS = {"csv": {"BACKEND": f"{__name__}.TrailingWriter"}}
+    rows = authors.none() if where == "header" else authors[:1]
+    header = "x" * (100 if where == "header" else 1)
+    with pytest.raises(LimitExceeded, match="Too large"):
+        export_queryset(rows, {"id": header}, max_file_size=50)
+
+
+class TrailingWriter(CSVWriter):
+    """Write something after the last row, as an archive does."""
+
+    @contextmanager
+    def open_text(self, file, headers):
+        with super().open_text(file, headers) as text_file:
+            yield text_file
+        file.write(b"x" * 100)

@@ -187,6 +187,7 @@ def test_a_scheduled_export_knows_what_it_is_to_write(django_user_model):
         "file_path": f"some/where-{export.id}.csv",
         "object_name": f"some/where-{export.id}.csv",
         "path_key": export.path_key,
+        "object_key": export.path_key,
         "file": "",
         "file_size": None,
         "expires_at": None,
@@ -609,8 +610,8 @@ class Strange(Exception):
     [
         (ValueError("no"), "ValueError: no"),
         (ValueError(), "ValueError"),
-        (KeyboardInterrupt(), "KeyboardInterrupt"),
-        (SystemExit(3), "SystemExit: 3"),
+        (KeyboardInterrupt(), "KeyboardInterrupt (the process was told to end)"),
+        (SystemExit(3), "SystemExit: 3 (the process was told to end)"),
         (DatabaseError("a\nb"), "django.db.utils.DatabaseError: a\nb"),
         (ValueError("a\0b"), "ValueError: a\\x00b"),
         (ValueError("a\ud800b\udfff"), "ValueError: a\\ud800b\\udfff"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import datetime
 from decimal import Decimal
 
@@ -125,3 +126,22 @@ def test_form_may_know_the_user():
     assert bind(Own(), {"kinds": ["u"]}, "u")["kinds"] == ["u"]
     with pytest.raises(InvalidParams):
         bind(Own(), {"kinds": ["a"]}, "u")
+
+
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, lambda data: data.copy()])
+def test_form_may_copy_its_data(how):
+    class CopyingForm(Form):
+        def __init__(self, data):
+            super().__init__(data and how(data))
+
+    class Copying(Export):
+        form_class = CopyingForm
+
+    assert bind(Copying(), {"kinds": ["a", "b"], "limit": 5}, None)["kinds"] == ["a", "b"]
+    with pytest.raises(InvalidParams, match="Unknown"):
+        bind(Copying(), {"nope": 1}, None)
+
+
+def test_microseconds_are_kept():
+    moment = datetime.datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=datetime.UTC)
+    assert serialize({"at": moment}) == {"at": "2026-03-01T12:30:15.123456+00:00"}

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.files.storage import storages
-from django.db import transaction
+from django.db import connections, router, transaction
 from django.db.models import QuerySet
 from django.utils import timezone, translation
 
@@ -21,7 +21,12 @@ from django_infra.exporter.checks import require_settings
 from django_infra.exporter.columns import Values, select
 from django_infra.exporter.conf import conf
 from django_infra.exporter.delivery import make_exists_error
-from django_infra.exporter.exceptions import HandoverFailed, InvalidLimit, InvalidOwner
+from django_infra.exporter.exceptions import (
+    HandoverFailed,
+    InvalidExport,
+    InvalidLimit,
+    InvalidOwner,
+)
 from django_infra.exporter.formats import choose_format, get_writer
 from django_infra.exporter.jobs import check_permission, make_job
 from django_infra.exporter.limits import find_limit_fault
@@ -30,6 +35,7 @@ from django_infra.exporter.params import serialize
 from django_infra.exporter.paths import clean_path
 from django_infra.exporter.pipeline import Job
 from django_infra.exporter.progress import Watch
+from django_infra.exporter.recovery import FEW
 from django_infra.exporter.registry import registry
 from django_infra.exporter.runners import Runner, get_runner
 
@@ -99,6 +105,7 @@ def enqueue_export(
     and HandoverFailed, with the row in state ``fail``, if the runner does not take the job.
     """
     runner = get_runner()
+    _check_transaction(router.db_for_write(QueryExport))
     export = schedule_export(
         name, params, created_by=created_by, format=format, file_path=file_path
     )
@@ -106,7 +113,7 @@ def enqueue_export(
     if not is_in_transaction(export.database):
         # An inline job has ended by now; a row may also be gone.
         with suppress(QueryExport.DoesNotExist):
-            export.refresh_from_db()
+            export.refresh_from_db(using=export.database)
     return export
 
 
@@ -143,7 +150,7 @@ def _schedule(
     job: Job, *, format: str, path: str | None, created_by: Any, **fields: Any
 ) -> QueryExport:
     _check_owner(created_by)
-    get_runner().recover()
+    get_runner().recover(limit=FEW)
     storage = storages[conf.storage]
     if path is not None and storage.exists(path):
         raise make_exists_error(path)
@@ -157,6 +164,14 @@ def _schedule(
         max_active=conf.max_active_per_user,
         **fields,
     )
+
+
+def _check_transaction(using: str) -> None:
+    if is_in_transaction(using) and not connections[using].in_atomic_block:
+        raise InvalidExport(
+            f"enqueue_export() hands a job over after the commit, of which Django does not tell "
+            f"while autocommit is off on the connection {using!r}; use atomic()."
+        )
 
 
 def _hand_over(export: QueryExport, runner: Runner) -> None:

@@ -13,7 +13,8 @@ from datetime import timezone as tz
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db import Error, router
+from django.contrib.auth import get_user_model
+from django.db import router
 from django.utils import timezone, translation
 
 from django_infra.exporter import pipeline
@@ -27,9 +28,10 @@ from django_infra.exporter.named import NamedExport
 from django_infra.exporter.params import bind
 from django_infra.exporter.pipeline import Job
 from django_infra.exporter.progress import INTERVAL, Watch, keep_alive
-from django_infra.exporter.recovery import recover_exports
+from django_infra.exporter.recovery import FEW, recover_exports
 from django_infra.exporter.registry import registry
 from django_infra.exporter.remains import remove_remains
+from django_infra.exporter.signals import announce, export_started
 from django_infra.exporter.transient import is_transient
 
 logger = logging.getLogger(__name__)
@@ -51,15 +53,16 @@ def run_job(
     """
     export = _find(export_id)
     try:
-        recover_exports(hand_over)
-    except Error:
+        recover_exports(hand_over, limit=FEW)
+    except Exception:
         logger.exception("Could not look for lost exports.")
     if export is None:
         logger.info("%r is not scheduled: deleted, cancelled, or taken by another.", export_id)
         return
-    if export.attempt:
-        # Whoever failed the last one may have been killed as well.
-        remove_remains(export)
+    # Whoever failed the last one may have been killed as well.
+    if export.attempt and not remove_remains(export):
+        logger.warning("%s waits until what its last attempt left can be removed.", export_id)
+        return
     if not pipeline.claim(export):
         logger.info("%s was taken by another worker.", export_id)
         return
@@ -120,6 +123,8 @@ def _attempt(export: QueryExport, watch: Watch | None) -> BaseException | None:
     try:
         with _as_asked(export):
             with keep_alive(export):
+                if export.attempt == 1:
+                    announce(export_started, export)
                 job = _rebuild(export)
             pipeline.attempt(export, job, watch=watch)
     except BaseException as error:
@@ -134,12 +139,18 @@ def _attempt(export: QueryExport, watch: Watch | None) -> BaseException | None:
 def _rebuild(export: QueryExport) -> Job:
     """Make the job of the row anew, as much may have changed since it was asked for."""
     require_settings()
-    named, user = registry.get(export.name), export.created_by
+    named, user = registry.get(export.name), _load_owner(export)
     if export.owner_key and user is None:
         raise ExportNotPermitted(f"The user {export.owner_key!r} who asked is gone.")
     check_permission(named, user)
     choose_format(None, export.format, offered=named.get_formats())
     return make_job(named, export.params, user=user, format=export.format)
+
+
+def _load_owner(export: QueryExport) -> Any:
+    """Return the user as of now, and not of the last attempt or of a replica; None if gone."""
+    users = get_user_model()._base_manager.using(export.database)
+    return users.filter(query_exports=export.pk).first()
 
 
 def _begin_next_attempt(export: QueryExport, error: BaseException) -> None:
@@ -151,7 +162,7 @@ def _begin_next_attempt(export: QueryExport, error: BaseException) -> None:
     end = time.monotonic() + conf.retry_delay * 2 ** (export.attempt - 2)
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, INTERVAL))
-        pipeline.keep_alive(export)
+        pipeline.keep_claim(export)
 
 
 @contextmanager

@@ -30,7 +30,6 @@ from django_infra.exporter.signals import (
     announce,
     export_expired,
     export_failed,
-    export_started,
 )
 from django_infra.exporter.states import DataPath, ExportState
 
@@ -133,6 +132,14 @@ class QueryExport(UpdatableModel):
         max_length=MAX_PATH_LENGTH,
         help_text=_("What the attempt saves its file as: the file path, unless one has failed."),
     )
+    object_key = models.CharField(
+        _("object key"),
+        max_length=64,
+        blank=True,
+        editable=False,
+        db_index=True,
+        help_text=_("Stands for the object name in its storage."),
+    )
     path_key = models.CharField(  # noqa: DJ001  # a unique column of which many rows have none
         _("path key"),
         max_length=64,
@@ -155,6 +162,9 @@ class QueryExport(UpdatableModel):
     error_log = models.TextField(_("error log"), blank=True)
 
     objects = QueryExportQuerySet.as_manager()
+
+    # Does the attempt leave nothing that only a recovery can judge?
+    is_clean = True
 
     class Meta:
         verbose_name = _("query export")
@@ -256,6 +266,11 @@ class QueryExport(UpdatableModel):
             handed_over_at=DatabaseTime(),
         )
 
+    def give_up(self, error: BaseException, *, timeout: float) -> bool:
+        """End badly what was handed over so long ago, and nobody has taken."""
+        rows = self._get_row().waiting(timeout).filter(attempt=self.attempt)
+        return self._end_badly(rows, error, path_key=None)
+
     def beat(self, *, row_count: int, progress_percent: int | None) -> bool:
         """Say that the work goes on, and how far it is."""
         return self._write(
@@ -314,9 +329,8 @@ class QueryExport(UpdatableModel):
     def fail(self, error: BaseException, *, job_time: timedelta | None = None) -> bool:
         """End badly, from Scheduled or Processing to Fail, with nothing left behind."""
         rows = self._get_row().unfinished().filter(token=self.token)
-        return self._end_badly(
-            rows, error, job_time=job_time, data_path=self.data_path, path_key=None
-        )
+        freed = {"path_key": None} if self.is_clean else {}
+        return self._end_badly(rows, error, job_time=job_time, data_path=self.data_path, **freed)
 
     def abandon(self, error: BaseException, *, lease: float) -> bool:
         """End badly for want of a heartbeat, unless one has come in the meantime.
@@ -338,15 +352,19 @@ class QueryExport(UpdatableModel):
         """
         who = "" if by is None else f" by {by.get_username()}"
         error = ExportCancelled(f"Cancelled{who} at {timezone.now().isoformat(' ', 'seconds')}.")
-        # A worker needs its path until it has stopped. MariaDB assigns from left to right, so that
-        # what depends on the state comes before it.
-        path_key = Case(When(state=ExportState.SCHEDULED, then=Value(None)), default=F("path_key"))
-        return self._end_badly(self._get_row().unfinished(), error, path_key=path_key)
+        # Who has begun may not have stopped yet, and needs the path until then.
+        path_key = Case(When(attempt=0, then=Value(None)), default=F("path_key"))
+        return self._end_badly(
+            self._get_row().unfinished(), error, path_key=path_key, heartbeat_at=DatabaseTime()
+        )
 
     def release(self) -> bool:
         """Give free the path of an export that has failed, and has left nothing there."""
-        rows = self._get_row().failed().filter(token=self.token, path_key__isnull=False)
-        return self._write(rows, path_key=None)
+        return self.is_clean and self._write(self._get_uncleaned(), path_key=None)
+
+    def hold_path(self) -> bool:
+        """Say that the worker of a cancelled export has not stopped yet."""
+        return self._write(self._get_uncleaned(), heartbeat_at=DatabaseTime())
 
     def expire(self, *, lease: float) -> bool:
         """Delete the file, unless somebody else is at it, and keep the row.
@@ -358,8 +376,12 @@ class QueryExport(UpdatableModel):
         rows = self._get_row().expired().filter(file=name)
         if not self._reserve(rows.deletable(lease), key):
             return False
-        if not self.has_heir():
-            delete_if_there(self.storage, name)
+        try:
+            if not self.has_heir():
+                delete_if_there(self.storage, name)
+        except BaseException:
+            self._write(self._get_row().filter(file=name, path_key=key), path_key=None)
+            raise
         # What has become of expires_at meanwhile does not bring the file back.
         rows = self._get_row().filter(file=name, path_key=key)
         if self._write(rows, file="", file_deleted_at=timezone.now(), path_key=None):
@@ -367,11 +389,18 @@ class QueryExport(UpdatableModel):
         return True
 
     def has_heir(self) -> bool:
-        """Tell whether a later export has the same file, or is about to save it.
+        """Tell whether another export has saved a file under the same name, or is about to.
 
-        The file of this one was deleted by hand then.
+        The file of this one was deleted by hand then, or its worker has stalled.
         """
         return not self.has_own_name and self._get_rows().inheriting(self).exists()
+
+    def inherit(self) -> None:
+        """Say in other rows that their file, which had the same name, is gone."""
+        if not self.has_own_name:
+            self._get_rows().inheriting(self).succeeded().update(
+                file="", file_deleted_at=timezone.now()
+            )
 
     def is_recorded_as(self, state: ExportState, *, token: str | None = None) -> bool:
         """Ask the database whether the row is in the state, by this attempt."""
@@ -381,13 +410,15 @@ class QueryExport(UpdatableModel):
     def _begin_attempt(self, rows: QueryExportQuerySet, token: str, **changes: Any) -> bool:
         attempt = self.attempt + 1
         name = make_attempt_path(self.file_path, attempt=attempt, token=token)
-        has_begun = self._write(
+        key = make_path_key(self.storage_alias, name)
+        return self._write(
             rows,
             state=ExportState.PROCESSING,
             attempt=attempt,
             token=token,
             object_name=name,
-            path_key=make_path_key(self.storage_alias, name),
+            object_key=key,
+            path_key=key,
             start_time=timezone.now(),
             heartbeat_at=DatabaseTime(),
             delivery_started_at=None,
@@ -395,9 +426,6 @@ class QueryExport(UpdatableModel):
             progress_percent=None,
             **changes,
         )
-        if has_begun and attempt == 1:
-            announce(export_started, self)
-        return has_begun
 
     def _end_badly(self, rows: QueryExportQuerySet, error: BaseException, **changes: Any) -> bool:
         has_ended = self._write(
@@ -437,6 +465,9 @@ class QueryExport(UpdatableModel):
             if not hasattr(value, "resolve_expression"):
                 setattr(self, name, value)
         return True
+
+    def _get_uncleaned(self) -> QueryExportQuerySet:
+        return self._get_row().failed().filter(token=self.token, path_key__isnull=False)
 
     def _get_claimed(self) -> QueryExportQuerySet:
         return self._get_row().processing().filter(token=self.token)

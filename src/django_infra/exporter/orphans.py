@@ -114,11 +114,15 @@ def _find_attempts(names: list[str]) -> dict[str, tuple[str, int]]:
 
 def _get_databases() -> Iterator[str]:
     """Yield the databases that have rows of exports: they may share the storage."""
+    own = router.db_for_write(QueryExport)
+    yield own
     for using in connections:
-        if router.allow_migrate_model(using, QueryExport):
-            tables = connections[using].introspection.table_names()
-            if QueryExport._meta.db_table in tables:
-                yield using
+        if using != own and _has_exports(using):
+            yield using
+
+
+def _has_exports(using: str) -> bool:
+    return QueryExport._meta.db_table in connections[using].introspection.table_names()
 
 
 def _is_older(storage: Storage, name: str, seconds: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import datetime, time
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -23,6 +24,15 @@ class _Data(MultiValueDict[str, Any]):
         )
         self.asked: set[str] = set()
 
+    def __copy__(self) -> _Data:
+        # Forms of projects copy their data to change it.
+        return self.__deepcopy__()
+
+    def __deepcopy__(self, memo: Any = None) -> _Data:
+        copied = _Data({key: list(values) for key, values in self.lists()})
+        copied.asked = self.asked
+        return copied
+
     def __getitem__(self, key: str) -> Any:
         self.asked.add(key)
         return super().__getitem__(key)
@@ -40,6 +50,13 @@ class _Data(MultiValueDict[str, Any]):
         return super().getlist(key, default)
 
 
+class _Encoder(DjangoJSONEncoder):
+    """Keep the microseconds, which Django cuts as JavaScript does."""
+
+    def default(self, value: Any) -> Any:
+        return value.isoformat() if isinstance(value, datetime | time) else super().default(value)
+
+
 def serialize(params: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the parameters as JSON gives them back, in which a job carries them.
 
@@ -53,7 +70,7 @@ def serialize(params: Mapping[str, Any] | None) -> dict[str, Any]:
     if unnamed := [key for key in items if not isinstance(key, str)]:
         raise InvalidParams(f"params has the key {unnamed[0]!r}, which is not a str.")
     try:
-        text = json.dumps(items, cls=DjangoJSONEncoder, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(items, cls=_Encoder, ensure_ascii=False, allow_nan=False)
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidParams(f"params cannot be carried as JSON: {error}") from error

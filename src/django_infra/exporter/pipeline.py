@@ -18,9 +18,9 @@ from django_infra.exporter.columns import Selection
 from django_infra.exporter.delivery import get_delivery
 from django_infra.exporter.exceptions import ExportInterrupted, LimitExceeded
 from django_infra.exporter.models import ExportState, QueryExport
-from django_infra.exporter.progress import Progress, Record, Watch, get_progress
+from django_infra.exporter.progress import Progress, Record, Watch, get_progress, keep_alive
 from django_infra.exporter.querysets import make_token
-from django_infra.exporter.signals import announce, export_finished
+from django_infra.exporter.signals import announce, export_finished, export_started
 from django_infra.exporter.sources import Reading, Source, UnknownForm, get_source
 from django_infra.exporter.writers.base import TextWriter, Writer
 
@@ -58,6 +58,8 @@ def run(export: QueryExport, job: Job, *, watch: Watch | None = None) -> None:
     try:
         if not claim(export):
             raise _make_interrupted(export)
+        with keep_alive(export):
+            announce(export_started, export)
         attempt(export, job, watch=watch)
     except BaseException as error:
         record_failure(export, error, started=started)
@@ -72,13 +74,14 @@ def claim(export: QueryExport) -> bool:
 
 def try_again(export: QueryExport, error: BaseException) -> None:
     """Begin the next attempt after an error, which the row keeps."""
+    export.is_clean = True
     token = make_token()
     move = partial(export.try_again, token, error)
     if not _record(export, ExportState.PROCESSING, move, token=token):
         raise _make_interrupted(export)
 
 
-def keep_alive(export: QueryExport) -> None:
+def keep_claim(export: QueryExport) -> None:
     """Send a heartbeat between two attempts; raise ExportInterrupted if nobody wants a next one."""
     try:
         is_wanted = export.keep_alive()
@@ -100,9 +103,11 @@ def attempt(export: QueryExport, job: Job, *, watch: Watch | None = None) -> Non
         temp_name=export.temp_name,
         may_stay=partial(_is_success, export),
         check=progress.check,
+        is_taken_over=partial(_is_taken_over, export),
     ) as delivery:
         with progress:
             write(export, job, delivery, progress)
+            delivery.check_name()
             _move(export, ExportState.PROCESSING, export.begin_delivery)
             file_size = delivery.deliver()
         succeed = partial(
@@ -112,6 +117,7 @@ def attempt(export: QueryExport, job: Job, *, watch: Watch | None = None) -> Non
             expires_in=job.expires_in,
         )
         _move(export, ExportState.SUCCESS, lambda: succeed(job_time=_get_elapsed(started)))
+    _inherit(export)
     announce(export_finished, export)
 
 
@@ -152,6 +158,8 @@ class _Transfer:
                 self._write_text_somehow(writer)
             else:
                 self._write_values(writer)
+            # With what comes before the first row and after the last.
+            self._check_limits(self.sink.file.tell())
         except Error:
             # The query may have ended because it was told to.
             self.progress.check()
@@ -245,7 +253,27 @@ def _is_success(export: QueryExport) -> bool | None:
         return insist(export.database, partial(export.is_recorded_as, ExportState.SUCCESS))
     except Error:
         # With a caller's transaction goes the row.
-        return False if is_in_transaction(export.database) else None
+        if is_in_transaction(export.database):
+            return False
+        export.is_clean = False
+        return None
+
+
+def _is_taken_over(export: QueryExport) -> bool:
+    """Tell whether the file under the export's name is surely, or perhaps, another one's."""
+    try:
+        return insist(export.database, export.has_heir)
+    except Error:
+        export.is_clean = False
+        return True
+
+
+def _inherit(export: QueryExport) -> None:
+    """Correct rows whose file this export could only save since it was gone."""
+    try:
+        export.inherit()
+    except Error:
+        logger.warning("%s could not correct other rows.", export.id, exc_info=True)
 
 
 def _move(export: QueryExport, state: ExportState, transition: Callable[[], bool]) -> None:
@@ -267,7 +295,7 @@ def _record(
     # A connection lost after its commit leaves nothing to do for the next attempt.
     if not insist(export.database, partial(export.is_recorded_as, state, token=token)):
         return False
-    export.refresh_from_db()
+    export.refresh_from_db(using=export.database)
     return True
 
 

@@ -41,6 +41,8 @@ class Record(Protocol):
 
     def beat(self, *, row_count: int, progress_percent: int | None) -> bool: ...
 
+    def hold_path(self) -> bool: ...
+
 
 class Progress:
     """Count the rows, and tell the row nothing on the way.
@@ -168,7 +170,15 @@ class ThreadedProgress(Progress):
             # The database may be far from the first row, at which the export would notice; and
             # what was told to stop a second ago may have been about to begin.
             source.interrupt()
-        return not self.is_interrupted or self.source is not None
+        return not self.is_interrupted or self._is_holding()
+
+    def _is_holding(self) -> bool:
+        """Keep the path of a cancelled export from others until its worker has stopped."""
+        try:
+            return self.export.hold_path() or self.source is not None
+        except Error:
+            connections[self.export.database].close()
+            return self.source is not None
 
     def _try_to_tell(self) -> None:
         try:

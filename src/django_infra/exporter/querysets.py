@@ -4,6 +4,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
+from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connections, models, router, transaction
 from django.utils import timezone
 from django.utils.crypto import get_random_string
@@ -44,16 +45,19 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
 
         That is also an export that was cancelled, and whose worker has not given its path free.
         """
-        # Few rows have a path reserved, however many there are.
-        return self.filter(
-            state__in=[ExportState.SCHEDULED, ExportState.PROCESSING, ExportState.FAIL],
-            path_key__isnull=False,
-            heartbeat_at__lt=_get_time_before(lease),
-        )
+        return self._reserving().filter(_is_lost(lease))
 
     def waiting(self, timeout: float) -> Self:
         """Keep the jobs that the runner got ``timeout`` seconds ago, and nobody has taken."""
-        return self.scheduled().filter(handed_over_at__lt=_get_time_before(timeout))
+        return self._reserving().filter(_is_waiting(timeout))
+
+    def neglected(self, *, lease: float, timeout: float) -> Self:
+        """Keep those that are lost or wait for too long."""
+        return self._reserving().filter(_is_lost(lease) | _is_waiting(timeout))
+
+    def _reserving(self) -> Self:
+        # Few rows have a path reserved, however many there are.
+        return self.filter(path_key__isnull=False)
 
     def expired(self) -> Self:
         """Keep the exports whose file should be deleted by now."""
@@ -77,12 +81,11 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
         )
 
     def inheriting(self, export: QueryExport) -> Self:
-        """Keep the later exports that have the file of this one, or are about to save it."""
-        alias, name = export.storage_alias, export.object_name
-        has_file = models.Q(storage_alias=alias, file=name, created_at__gt=export.created_at)
-        return self.exclude(pk=export.pk).filter(
-            has_file | models.Q(path_key=make_path_key(alias, name))
-        )
+        """Keep the other exports that have saved a file under the name of this one, or may have."""
+        has_file = models.Q(state=ExportState.SUCCESS) & ~models.Q(file="")
+        may_save = models.Q(path_key__isnull=False, delivery_started_at__isnull=False)
+        key = make_path_key(export.storage_alias, export.object_name)
+        return self.exclude(pk=export.pk).filter(has_file | may_save, object_key=key)
 
     def referring(self, names: Collection[str]) -> Self:
         """Keep the exports that have a file of one of the names, or may save one.
@@ -96,8 +99,10 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
         """Keep the user's own exports, or all of them for staff who may view exports."""
         if getattr(user, "is_staff", False) and user.has_perm("exporter.view_queryexport"):
             return self.all()
-        # A user without a key would be shown the rows that have no owner.
-        return self.none() if user.pk is None else self.filter(created_by=user.pk)
+        # Something else may have the key of a user, and one without a key would be shown the rows
+        # that have no owner.
+        is_owner = isinstance(user, get_user_model()) and user.pk is not None
+        return self.filter(created_by=user.pk) if is_owner else self.none()
 
     def schedule(
         self,
@@ -119,6 +124,7 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
         """
         id = make_id(model)
         file_path = file_path or f"{path_prefix}{id}.{format}"
+        key = make_path_key(storage_alias, file_path)
         export = self.model(
             id=id,
             model_label=model._meta.label,
@@ -126,7 +132,8 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
             storage_alias=storage_alias,
             file_path=file_path,
             object_name=file_path,
-            path_key=make_path_key(storage_alias, file_path),
+            object_key=key,
+            path_key=key,
             created_by=created_by,
             owner_key="" if created_by is None else str(created_by.pk),
             # A caller at work is lost if it does not go on; a job may wait for long.
@@ -188,6 +195,21 @@ def make_id(model: type[models.Model]) -> str:
 def make_token() -> str:
     """Return what tells one attempt of an export from all others."""
     return get_random_string(TOKEN_LENGTH)
+
+
+def _is_lost(lease: float) -> models.Q:
+    return models.Q(
+        state__in=[ExportState.SCHEDULED, ExportState.PROCESSING, ExportState.FAIL],
+        heartbeat_at__lt=_get_time_before(lease),
+    )
+
+
+def _is_waiting(timeout: float) -> models.Q:
+    return models.Q(
+        state=ExportState.SCHEDULED,
+        heartbeat_at__isnull=True,
+        handed_over_at__lt=_get_time_before(timeout),
+    )
 
 
 def _get_time_before(seconds: float) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.db import router
+from django.db.models import F
 
 from django_infra.db.transaction import is_in_transaction
 from django_infra.exporter.conf import conf
@@ -15,6 +16,9 @@ from django_infra.exporter.models import ExportState, QueryExport
 from django_infra.exporter.remains import remove_remains, remove_stray_files
 
 logger = logging.getLogger(__name__)
+
+# By those who have other things to do; the rest is for the next one, or the command.
+FEW = 20
 
 
 @dataclass
@@ -27,12 +31,15 @@ class Recovery:
     stray_files: int = 0
 
 
-def recover_exports(hand_over: Callable[[str], None] | None = None) -> Recovery:
+def recover_exports(
+    hand_over: Callable[[str], None] | None = None, *, limit: int | None = None
+) -> Recovery:
     """Fail or reschedule the exports without a heartbeat for EXPORTER_LEASE seconds.
 
     ``hand_over(id)`` gives a job to a runner; without it no other worker can take one over. Jobs
-    that nobody has taken for EXPORTER_HANDOVER_TIMEOUT seconds are handed over again. What killed
-    attempts left in the storage and the temporary folder is removed.
+    that nobody has taken for EXPORTER_HANDOVER_TIMEOUT seconds are handed over again, or failed
+    where there is nobody to take them. What killed attempts left in the storage and the temporary
+    folder is removed.
     """
     recovery = Recovery()
     # A replica may not know the last heartbeats.
@@ -40,14 +47,16 @@ def recover_exports(hand_over: Callable[[str], None] | None = None) -> Recovery:
     if is_in_transaction(using):
         # Neither would others see what changes here, nor may a runner hear of it yet.
         return recovery
-    exports = QueryExport.objects.using(using)
-    for export in exports.lost(conf.lease):
-        _end_attempt(export, hand_over, recovery)
-    if hand_over is not None:
-        for export in exports.waiting(conf.handover_timeout):
-            if export.hand_over_again(timeout=conf.handover_timeout):
-                recovery.handed_over += 1
-                _try_to_hand_over(export, hand_over)
+    exports = QueryExport.objects.using(using).neglected(
+        lease=conf.lease, timeout=conf.handover_timeout
+    )
+    # First those whose path somebody may want.
+    order = F("heartbeat_at").asc(nulls_last=True), "handed_over_at"
+    for export in exports.order_by(*order)[:limit]:
+        if export.state != ExportState.SCHEDULED or export.heartbeat_at is not None:
+            _end_attempt(export, hand_over, recovery)
+        else:
+            _end_waiting(export, hand_over, recovery)
     recovery.stray_files = remove_stray_files()
     return recovery
 
@@ -69,6 +78,18 @@ def _end_attempt(
     elif export.abandon(error, lease=conf.lease):
         recovery.failed += 1
         _clean(export)
+
+
+def _end_waiting(
+    export: QueryExport, hand_over: Callable[[str], None] | None, recovery: Recovery
+) -> None:
+    timeout = conf.handover_timeout
+    if hand_over is None:
+        error = WorkerLost(f"Worker lost: the job was not begun within {timeout} seconds.")
+        recovery.failed += export.give_up(error, timeout=timeout)
+    elif export.hand_over_again(timeout=timeout):
+        recovery.handed_over += 1
+        _try_to_hand_over(export, hand_over)
 
 
 def _may_be_taken_over(export: QueryExport) -> bool:

@@ -47,7 +47,7 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in OS_ERRORS
     status = _get_http_status(error)
-    return status is not None and (status >= 500 or status in (408, 425, 429))
+    return status is not None and (500 <= status < 600 or status in (408, 425, 429))
 
 
 def _is_transient_in_database(error: Exception) -> bool:

@@ -48,6 +48,9 @@ class Untracked:
     def beat(self, *, row_count: int, progress_percent: int | None) -> bool:
         return True
 
+    def hold_path(self) -> bool:
+        return False
+
 
 class Outlet(io.BufferedIOBase):
     """A file that passes bytes on, of which none can be taken back.

@@ -58,13 +58,10 @@ def test_pace_rises_while_rows_are_small_and_falls_when_they_are_large(db):
 
 def test_pace_falls_when_rows_take_long(db):
     source = get_source(select(Publisher.objects.all(), ["name"]))
-    source.pace(rows=1, size=1)
-    assert source.fetch_size == 10
-    time.sleep(0.5)
-    source.pace(rows=10, size=10)
-    assert 1 < source.fetch_size < 10
-    source.pace(rows=source.fetch_size, size=10)
-    assert source.fetch_size > 10
+    for seconds, expected in [(0, 10), (0.2, 20), (0.2, 40), (2, 20), (0, 200), (0, 500)]:
+        time.sleep(seconds)
+        source.pace(rows=source.fetch_size, size=1)
+        assert expected * 0.8 <= source.fetch_size <= expected
 
 
 def test_count_is_that_of_the_rows(library):

@@ -33,6 +33,7 @@ def get_delivery(
     temp_name: str,
     may_stay: Callable[[], bool | None] = lambda: False,
     check: Callable[[], None] = lambda: None,
+    is_taken_over: Callable[[], bool] = lambda: False,
 ) -> Delivery:
     """Return the way to deliver into the storage.
 
@@ -43,4 +44,12 @@ def get_delivery(
         storage_class.save is Storage.save and storage_class._save is FileSystemStorage._save  # type: ignore[attr-defined]
     )
     delivery_class = FileSystemDelivery if is_plain else Delivery
-    return delivery_class(storage, name, temp_name=temp_name, may_stay=may_stay, check=check)
+    return delivery_class(
+        storage,
+        name,
+        temp_name=temp_name,
+        may_stay=may_stay,
+        check=check,
+        # A file system does not overwrite, and knows our file by its inode.
+        is_taken_over=(lambda: False) if is_plain else is_taken_over,
+    )

@@ -38,7 +38,8 @@ class Delivery:
 
     Leaving the block removes the temporary file, and the saved one unless ``may_stay()``. If that
     is None, which is that nobody knows, both stay for the recovery to judge. ``check()`` raises if
-    the file is not wanted any more while the storage reads it.
+    the file is not wanted any more while the storage reads it, and ``is_taken_over()`` tells
+    whether somebody else has saved a file under the name, in a storage that overwrites.
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class Delivery:
         temp_name: str,
         may_stay: Callable[[], bool | None] = lambda: False,
         check: Callable[[], None] = lambda: None,
+        is_taken_over: Callable[[], bool] = lambda: False,
     ) -> None:
         self.storage = storage
         self.name = name
         self.temp_name = temp_name
         self.may_stay = may_stay
         self.check = check
+        self.is_taken_over = is_taken_over
         self.is_delivered = False
 
     def __enter__(self) -> Self:
@@ -136,15 +139,21 @@ class Delivery:
     def withdraw(self, name: str) -> None:
         """Delete from the storage, or log that this failed: another error is on its way."""
         try:
-            self.storage.delete(name)
+            if not self.is_taken_over():
+                self.storage.delete(name)
         except Exception:
             logger.exception("Could not delete %r from %r.", name, self.storage)
 
-    def save(self) -> None:
-        """Save the temporary file by the storage's own means."""
-        # The path is reserved among exports; a stranger may have taken it since they asked.
+    def check_name(self) -> None:
+        """Raise FileAlreadyExists if a stranger has taken the name since somebody asked.
+
+        Among exports it is reserved.
+        """
         if self.storage.exists(self.name):
             raise make_exists_error(self.name)
+
+    def save(self) -> None:
+        """Save the temporary file by the storage's own means."""
         try:
             content = _CheckedFile(self.file, name=self.name, check=self.check)
             saved_name = self.storage.save(self.name, content)

@@ -64,6 +64,9 @@ class FileSystemDelivery(Delivery):
     def _is_target(self, path: Path) -> bool:
         return path.exists() and self.target.exists() and path.samefile(self.target)
 
+    def check_name(self) -> None:
+        """Leave it to ``save()``, which cannot be overtaken."""
+
     def save(self) -> None:
         self._make_folder(self.target.parent)
         self._set_permissions()

@@ -43,6 +43,7 @@ class Migration(migrations.Migration):
                 ('storage_alias', models.CharField(max_length=100, verbose_name='storage alias')),
                 ('file_path', models.CharField(max_length=512, verbose_name='file path')),
                 ('object_name', models.CharField(help_text='What the attempt saves its file as: the file path, unless one has failed.', max_length=512, verbose_name='object name')),
+                ('object_key', models.CharField(blank=True, db_index=True, editable=False, help_text='Stands for the object name in its storage.', max_length=64, verbose_name='object key')),
                 ('path_key', models.CharField(editable=False, help_text='Reserves the object name while anybody may write or delete there.', max_length=64, null=True, unique=True, verbose_name='path key')),
                 ('file', django_infra.exporter.fields.ExportFileField(blank=True, max_length=512, upload_to='', verbose_name='file')),
                 ('file_size', models.PositiveBigIntegerField(blank=True, help_text='In bytes.', null=True, verbose_name='file size')),

@@ -31,6 +31,6 @@ class Runner(ABC):
     def hand_over(self) -> Callable[[str], None] | None:
         return self.enqueue if self.hands_over_again else None
 
-    def recover(self) -> Recovery:
+    def recover(self, *, limit: int | None = None) -> Recovery:
         """Have lost jobs taken over, or failed."""
-        return recover_exports(self.hand_over)
+        return recover_exports(self.hand_over, limit=limit)

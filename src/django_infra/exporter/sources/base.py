@@ -31,7 +31,7 @@ from django_infra.exporter.states import DataPath
 WriteLines: TypeAlias = Callable[[bytes | memoryview, int], None]
 
 CHUNK_BYTES = 2 << 20  # of the file: rows of large cells are fetched fewer at a time
-CHUNK_SECONDS = 0.5  # so are rows that take long
+CHUNK_SECONDS = 1.0  # so are rows that take longer
 
 
 @dataclass(frozen=True)
@@ -169,9 +169,13 @@ class Source:
         """
         now = time.monotonic()
         seconds, self._paced_at = now - self._paced_at, now
-        by_size = CHUNK_BYTES * rows // max(size, 1)
-        by_time = int(CHUNK_SECONDS * rows / max(seconds, 1e-9))
-        self.fetch_size = max(1, min(self.chunk_size, self.fetch_size * 10, by_size, by_time))
+        affordable = CHUNK_BYTES * rows // max(size, 1)
+        if seconds > CHUNK_SECONDS:
+            next_size = int(self.fetch_size * CHUNK_SECONDS / seconds)
+        else:
+            # More slowly where the time may be that of the rows, and not of the way to them.
+            next_size = self.fetch_size * (10 if seconds < CHUNK_SECONDS / 10 else 2)
+        self.fetch_size = max(1, min(self.chunk_size, next_size, affordable))
 
     def count(self) -> int:
         """Count the rows by a query of its own."""
