@@ -11,10 +11,10 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.core.files.storage import InMemoryStorage
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
 from django.db.models import F
 
-from django_infra.exporter import progress
+from django_infra.exporter import pipeline, progress
 from django_infra.exporter.exceptions import (
     ExportInterrupted,
     ExportNotPermitted,
@@ -696,3 +696,34 @@ class TrailingWriter(CSVWriter):
         with super().open_text(file, headers) as text_file:
             yield text_file
         file.write(b"x" * 100)
+
+
+@pytest.mark.parametrize(
+    "storage", ["django.core.files.storage.FileSystemStorage", f"{__name__}.ReplacingStorage"]
+)
+def test_failure_that_is_not_sure_of_its_file_leaves_it_to_the_recovery(
+    authors, settings, monkeypatch, media_root, temp_dir, storage
+):
+    """The database is away from the success on, until the failure can be told."""
+    settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": storage}}
+    monkeypatch.setattr(ReplacingStorage, "is_first", False)
+    monkeypatch.setattr(pipeline, "RETRY_DELAYS", ())
+
+    def be_away(*args, **kwargs):
+        raise OperationalError("The server is away.")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(QueryExport, "succeed", be_away)
+        outage.setattr(QueryExport, "preclude_success", be_away)
+        with pytest.raises(OperationalError):
+            export_queryset(authors, ["id"], "a.csv")
+    export = QueryExport.objects.get()
+    assert (export.state, export.path_key) == (ExportState.FAIL, export.object_key)
+    assert export.storage.exists("a.csv")
+
+    age()
+    recover_exports()
+    export.refresh_from_db()
+    assert export.path_key is None
+    assert not export.storage.exists("a.csv")
+    assert find_files(media_root, temp_dir) == []
