@@ -135,7 +135,8 @@ def test_an_interrupt_is_130(authors, run, tmp_path, monkeypatch, temp_dir, plac
     assert (code, errors) == (130, "Interrupted.\n")
     assert find_files(tmp_path) == []
     rows = QueryExport.objects.values_list("state", "error_log")
-    assert list(rows) == ([] if place else [("fail", "KeyboardInterrupt (the process was told to end)")])
+    ended = ("fail", "KeyboardInterrupt (the process was told to end)")
+    assert list(rows) == ([] if place else [ended])
 
 
 # ----------------------------------------------------------------------------- pipes
