@@ -10,7 +10,9 @@ from uuid import UUID
 import pytest
 from django.contrib.contenttypes.models import ContentType
 
+from django_infra.exporter.registry import registry
 from testapp.models import Author, Book, Comic, Edition, Note, Publisher, Translation
+from testapp.runners import BoxRunner
 
 
 def write_expected(headers, rows):
@@ -73,3 +75,22 @@ def library(db):
         text="note", content_type=ContentType.objects.get_for_model(Book), object_id=books[0].pk
     )
     return books
+
+
+@pytest.fixture
+def box(settings, monkeypatch):
+    """Have jobs put into a box instead of being run."""
+    monkeypatch.setattr(BoxRunner, "box", [])
+    settings.EXPORTER_RUNNER = {"BACKEND": "testapp.runners.BoxRunner"}
+    return BoxRunner.box
+
+
+@pytest.fixture
+def declare(monkeypatch):
+    """Register an export for the time of the test."""
+    monkeypatch.setattr(registry, "exports", list(registry.exports))
+
+    def declare(name="test", values=("id",), permission=None, **attributes):
+        return registry.register(name, values=values, permission=permission, **attributes)
+
+    return declare

@@ -34,10 +34,8 @@ from django_infra.exporter.exceptions import (
 from django_infra.exporter.export import enqueue_export, export_queryset
 from django_infra.exporter.jobs import run_job
 from django_infra.exporter.models import ExportState, QueryExport
-from django_infra.exporter.registry import registry
 from exporter.conftest import read
 from testapp.models import Author, Everything
-from testapp.runners import BoxRunner
 
 pytest_plugins = ["exporter.faults.fixtures"]
 pytestmark = pytest.mark.django_db
@@ -48,25 +46,6 @@ def user():
     user = get_user_model().objects.create_user("ann", "ann@example.com")
     user.user_permissions.add(Permission.objects.get(codename="view_author"))
     return get_user_model().objects.get(pk=user.pk)
-
-
-@pytest.fixture
-def box(settings, monkeypatch):
-    """Have jobs put into a box instead of being run."""
-    monkeypatch.setattr(BoxRunner, "box", [])
-    settings.EXPORTER_RUNNER = {"BACKEND": "testapp.runners.BoxRunner"}
-    return BoxRunner.box
-
-
-@pytest.fixture
-def declare(monkeypatch):
-    """Register an export for the time of the test."""
-    monkeypatch.setattr(registry, "exports", list(registry.exports))
-
-    def declare(name="test", values=("id",), permission=None, **attributes):
-        return registry.register(name, values=values, permission=permission, **attributes)
-
-    return declare
 
 
 @pytest.fixture

@@ -38,7 +38,6 @@ from exporter.conftest import read
 from exporter.faults.authors import make_authors
 from exporter.faults.probes import STALLING, find_files, wait_until
 from testapp.models import Author
-from testapp.runners import BoxRunner
 
 pytest_plugins = ["exporter.faults.fixtures"]
 pytestmark = [
@@ -69,25 +68,6 @@ def errors(settings, monkeypatch):
     settings.EXPORTER_RETRY_DELAY = 0.01
     settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": f"{__name__}.FlakyStorage"}}
     return FlakyStorage.errors
-
-
-@pytest.fixture
-def box(settings, monkeypatch):
-    """Have jobs put into a box instead of being run."""
-    monkeypatch.setattr(BoxRunner, "box", [])
-    settings.EXPORTER_RUNNER = {"BACKEND": "testapp.runners.BoxRunner"}
-    return BoxRunner.box
-
-
-@pytest.fixture
-def declare(monkeypatch):
-    """Register an export for the time of the test."""
-    monkeypatch.setattr(registry, "exports", list(registry.exports))
-
-    def declare(name="test", values=("id",), permission=None, **attributes):
-        return registry.register(name, values=values, permission=permission, **attributes)
-
-    return declare
 
 
 @pytest.fixture

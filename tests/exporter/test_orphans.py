@@ -295,3 +295,16 @@ def test_two_at_once_share_the_work(db, child, media_root):
     for pruner in pruners:
         assert pruner.finish().startswith("Deleted rows: 0, files: 0, orphans: ")
     assert find_files(media_root) == []
+
+
+def test_files_are_known_also_where_no_migrations_run(settings, authors, media_root):
+    """A router may leave the tables to somebody else."""
+
+    class Router:
+        def allow_migrate(self, db, app_label, **hints):
+            return False
+
+    export = export_authors()
+    settings.DATABASE_ROUTERS = [Router()]
+    assert prune() == ([], "Deleted rows: 0, files: 0, orphans: 0.")
+    assert find_files(media_root) == [export.file.name]

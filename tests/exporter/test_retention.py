@@ -425,3 +425,12 @@ def test_recovery_is_a_command(authors, child, temp_dir):
     call_command("recover_exports", verbosity=0, stdout=out)
     assert len(out.getvalue().splitlines()) == 1
     assert QueryExport.objects.get().state == ExportState.FAIL
+
+
+@pytest.mark.parametrize("other", ["report.csv", "Réport.csv"])
+def test_names_that_a_database_takes_for_the_same_are_two(authors, media_root, other):
+    """MariaDB compares without regard to case and accents."""
+    export_authors("Report.csv", expires_in=NOW)
+    export_authors(other)
+    assert prune() == ["Deleted rows: 0, files: 1."]
+    assert find_files(media_root) == [other]

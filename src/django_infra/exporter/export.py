@@ -74,12 +74,12 @@ def export_queryset(
     selection = select(qs, values)
     path = None if file_path is None else clean_path(file_path)
     format = choose_format(path, format)
-    job = Job(
+    job = Job.limited(
         selection,
         get_writer(format, options),
-        max_rows=conf.max_rows if max_rows is None else max_rows,
-        max_file_size=conf.max_file_size if max_file_size is None else max_file_size,
-        expires_in=conf.expires_in if expires_in is None else expires_in,
+        max_rows=max_rows,
+        max_file_size=max_file_size,
+        expires_in=expires_in,
     )
     export = _schedule(job, format=format, path=path, created_by=created_by)
     pipeline.run(export, job, watch=watch)

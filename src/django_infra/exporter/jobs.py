@@ -87,12 +87,12 @@ def make_job(named: NamedExport, params: dict[str, Any], *, user: Any, format: s
     Raises InvalidExport, and what the export's own functions raise.
     """
     cleaned = bind(named, params, user)
-    return Job(
+    return Job.limited(
         select(named.get_queryset(cleaned, user), named.get_values(cleaned, user)),
         get_writer(format, dict(named.options)),
-        max_rows=conf.max_rows if named.max_rows is None else named.max_rows,
-        max_file_size=conf.max_file_size if named.max_file_size is None else named.max_file_size,
-        expires_in=conf.expires_in if named.expires_in is None else named.expires_in,
+        max_rows=named.max_rows,
+        max_file_size=named.max_file_size,
+        expires_in=named.expires_in,
     )
 
 

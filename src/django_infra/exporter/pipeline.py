@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import BinaryIO, Protocol, TypeVar
+from typing import BinaryIO, Protocol, Self, TypeVar
 
 from django.db import Error, InterfaceError, OperationalError, connections
 
 from django_infra.db.transaction import is_in_transaction
 from django_infra.exporter.columns import Selection
+from django_infra.exporter.conf import conf
 from django_infra.exporter.delivery import get_delivery
 from django_infra.exporter.exceptions import ExportInterrupted, LimitExceeded
 from django_infra.exporter.models import ExportState, QueryExport
@@ -40,6 +41,25 @@ class Job:
     max_rows: int | None = None
     max_file_size: int | None = None
     expires_in: timedelta | None = None
+
+    @classmethod
+    def limited(
+        cls,
+        selection: Selection,
+        writer: Writer,
+        *,
+        max_rows: int | None = None,
+        max_file_size: int | None = None,
+        expires_in: timedelta | None = None,
+    ) -> Self:
+        """Return the job with the limits of the settings where it has none of its own."""
+        return cls(
+            selection,
+            writer,
+            max_rows=conf.max_rows if max_rows is None else max_rows,
+            max_file_size=conf.max_file_size if max_file_size is None else max_file_size,
+            expires_in=conf.expires_in if expires_in is None else expires_in,
+        )
 
 
 class Sink(Protocol):

@@ -15,7 +15,6 @@ from django.db.models import QuerySet
 from django_infra.exporter import pipeline
 from django_infra.exporter.checks import require_settings
 from django_infra.exporter.columns import select
-from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import UnknownExport
 from django_infra.exporter.export import export_queryset, schedule_export
 from django_infra.exporter.formats import choose_format, get_writer
@@ -75,12 +74,7 @@ class ModelTarget:
         require_settings()
         selection = select(self.queryset, self.values)
         format = choose_format(output, format)
-        return Job(
-            selection,
-            get_writer(format, self.options),
-            max_rows=conf.max_rows,
-            max_file_size=conf.max_file_size,
-        )
+        return Job.limited(selection, get_writer(format, self.options))
 
 
 @dataclass(frozen=True)
