@@ -76,3 +76,10 @@ def test_demo_shows_the_row_and_the_file(manage):
 
 def test_demo_exports_a_second_time(manage):
     assert "Success" in manage("export_flights", "--limit", "2")
+
+
+def test_demo_user_can_log_in(manage):
+    password = re.search(r"password (\w+)$", manage("demo_user").strip())[1]
+    code = "from django.test import Client; print(Client().login(username='demo', password=%r))"
+
+    assert "True" in manage("shell", "--command", code % password)

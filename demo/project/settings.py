@@ -73,6 +73,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 MEDIA_ROOT = DATA_DIR / "media"
 STATIC_URL = "static/"
 
+EXPORTER_RUNNER = {"BACKEND": "flights.runners.ThreadRunner"}
+
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "exports"
+
 LANGUAGE_CODE = "en-us"
 USE_I18N = True
 USE_TZ = True

@@ -1,9 +1,17 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
+from flights.views import exports, with_policy
+
+login = with_policy(LoginView.as_view(template_name="flights/login.html"))
+
 urlpatterns = [
+    path("", exports, name="exports"),
+    path("login/", login, name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),
     path("api/exports/", include("django_infra.exporter.urls", namespace="exporter")),
 ]
