@@ -1,10 +1,11 @@
-"""Run the test suite on every database that answers, with the message brokers that answer.
+"""Run the test suite on every database that answers, with the brokers and the browser found.
 
 Arguments go to pytest, except --coverage, which measures all runs together. The environment says:
 
 - POSTGRES_URL, MYSQL_URL, REDIS_URL and AMQP_URL: where the servers are.
 - DATABASES: which of sqlite, postgresql and mysql to run on; all unless told.
-- REQUIRE_SERVICES=1: a server that does not answer is a failure, and not skipped.
+- CHROMIUM: where the browser is, if it is not on the PATH.
+- REQUIRE_SERVICES=1: a server that does not answer, or no browser, is a failure, and not skipped.
 - PSYCOPG=2: PostgreSQL through psycopg2.
 - JOBS: how many runs go at the same time; one unless told, which shows its output as it comes.
 """
@@ -24,6 +25,7 @@ import django
 from django.core.exceptions import ImproperlyConfigured
 from django.db.utils import ConnectionHandler, Error
 
+import browsers
 from exporter.workers import brokers
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,6 +49,7 @@ def main(arguments: list[str]) -> int:
         django.setup()
         found, missing = find_databases()
         missing += find_missing_brokers()
+        missing += find_missing_browser()
         if is_measured:
             run("coverage", "erase")
             command = ["coverage", "run", "-m", *command]
@@ -83,6 +86,16 @@ def find_missing_brokers() -> list[str]:
             print(f"{name}: not found. {error}")
             missing.append(name)
     return missing
+
+
+def find_missing_browser() -> list[str]:
+    """Say which browser there is; if there is none, the tests of pages are skipped."""
+    try:
+        print(f"browser: {browsers.read_version()}")
+    except browsers.BrowserNotFound as error:
+        print(f"browser: not found. {error}")
+        return ["browser"]
+    return []
 
 
 def read_version(url: str) -> str:

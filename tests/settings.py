@@ -56,6 +56,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "rest_framework",
+    "drf_spectacular",
     "django_infra.exporter",
     "django_tasks_db",
     "testapp",
@@ -84,6 +85,7 @@ TEMPLATES = [
 MIGRATION_MODULES = {"django_tasks_db": None}
 MEDIA_ROOT = str(SCRATCH / "media")
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
 ROOT_URLCONF = "testapp.urls"
 SECRET_KEY = "tests"
 STATIC_URL = "/static/"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 from django.core.management.base import BaseCommand
 
+from django_infra.exporter.catalog import TYPES
 from django_infra.exporter.export import export_queryset
+from django_infra.exporter.filters import QueryExportFilterSet
 from django_infra.exporter.formats import BUILTIN_FORMATS
 from django_infra.exporter.management.commands.export import Command as Export
+from django_infra.exporter.models import QueryExport
+from django_infra.exporter.serializers import QueryExportSerializer
 from testapp.models import Publisher
 
 ROOT = Path(__file__).parents[1]
@@ -64,6 +69,37 @@ def test_every_option_of_the_export_command_is_documented_and_no_other():
     in_docs = set(re.findall(r"^\| `(--[a-z-]+)`", read("docs/command-line.md"), re.MULTILINE))
 
     assert options == in_docs
+
+
+def test_every_parameter_of_the_list_is_documented_and_no_other():
+    section = read("docs/api.md").partition("## The list")[2].partition("## ")[0]
+    rows = re.findall(r"^\| (`[^|]+`) \|", section, re.MULTILINE)
+    in_docs = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    suffixes = {"start_time": ["_after", "_before"], "row_count": ["_min", "_max"]}
+    suffixes["file_size"] = suffixes["row_count"]
+    in_code = {
+        name + suffix
+        for name in QueryExportFilterSet.base_filters
+        for suffix in suffixes.get(name, [""])
+    }
+
+    assert in_docs == in_code | {"fields", "page_size", "cursor"}
+    for name in QueryExportFilterSet.base_filters["ordering"].param_map:
+        assert f"`{name}`" in section
+
+
+def test_the_documented_export_has_the_keys_of_the_api():
+    section = read("docs/api.md").partition("## An export")[2]
+    shown = json.loads(re.search(r"```json\n(.*?)```", section, re.DOTALL)[1])
+
+    assert list(shown) == QueryExportSerializer.Meta.fields
+    assert list(shown["metadata"]) == list(QueryExport().metadata)
+
+
+def test_every_type_of_parameter_is_documented():
+    (text,) = re.findall(r"^`type` is ([^.]*)", read("docs/api.md"), re.MULTILINE)
+
+    assert set(re.findall(r"`(\w+)`", text)) == {"string", *TYPES.values()}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

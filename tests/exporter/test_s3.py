@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from urllib.request import urlopen
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
@@ -176,3 +177,47 @@ def test_object_that_cannot_be_deleted_expires_later(authors, s3, caplog):
     assert s3.list_objects() == []
     export.refresh_from_db()
     assert export.file_deleted_at is not None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_download_is_a_redirect_to_a_signed_url(authors, s3, client, django_user_model):
+    user = django_user_model.objects.create_user("ada")
+    client.force_login(user)
+    export = export_queryset(authors, COLUMNS, "a/Über.csv", created_by=user)
+    response = client.get(f"/api/exports/{export.pk}/download/", headers={"accept": "text/csv"})
+    assert response.status_code == 302
+    assert response["Cache-Control"] == "private, no-store"
+    with urlopen(response["Location"]) as answer:
+        assert answer.read() == make_authors_csv(authors)
+        assert answer.headers["Content-Disposition"].startswith("attachment")
+        assert "%C3%9Cber.csv" in answer.headers["Content-Disposition"]
+        assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    # The URL is for GET alone.
+    head = client.head(f"/api/exports/{export.pk}/download/")
+    assert head.status_code == 200
+    assert head["Content-Length"] == str(export.file_size)
+    assert "%C3%9Cber.csv" in head["Content-Disposition"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_download_of_an_object_that_is_gone_says_so(authors, s3, client, django_user_model):
+    user = django_user_model.objects.create_user("ada")
+    client.force_login(user)
+    export = export_queryset(authors, COLUMNS, created_by=user)
+    s3.clear()
+    assert client.get(f"/api/exports/{export.pk}/download/").status_code == 404
+    export.refresh_from_db()
+    assert (export.file.name, export.state) == ("", ExportState.SUCCESS)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_bucket_without_signed_urls_is_streamed(authors, s3, settings, client, django_user_model):
+    options = {**settings.STORAGES["default"]["OPTIONS"], "querystring_auth": False}
+    default = {**settings.STORAGES["default"], "OPTIONS": options}
+    settings.STORAGES = {**settings.STORAGES, "default": default}
+    user = django_user_model.objects.create_user("ada")
+    client.force_login(user)
+    export = export_queryset(authors, COLUMNS, created_by=user)
+    response = client.get(f"/api/exports/{export.pk}/download/", headers={"range": "bytes=0-3"})
+    assert response.status_code == 206
+    assert b"".join(response.streaming_content) == make_authors_csv(authors)[:4]

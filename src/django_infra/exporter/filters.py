@@ -1,13 +1,75 @@
 from __future__ import annotations
 
+from typing import Any
+
+from django import forms
+from django.contrib.auth import get_user_model
+from django.db.models import QuerySet
+from django.http import QueryDict
+from django.utils.translation import gettext_lazy as _
 from django_filters import rest_framework as filters
 
+from django_infra.api.filters import (
+    AnyOfFilter,
+    DateTimeRangeFilter,
+    IntegerRangeFilter,
+    OrderingFilter,
+    SearchFilter,
+)
+from django_infra.exporter.formats import get_formats
 from django_infra.exporter.models import ExportState, QueryExport
+from django_infra.exporter.registry import registry
+
+
+class UserKeyField(forms.CharField):
+    """The key of a user, who need not exist: nobody is to learn who does."""
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        key = get_user_model()._meta.pk
+        return key.clean(text, None) if text else None
+
+
+class UserKeyFilter(filters.CharFilter):
+    field_class = UserKeyField
 
 
 class QueryExportFilterSet(filters.FilterSet):
-    state = filters.MultipleChoiceFilter(choices=ExportState.choices)
+    state = AnyOfFilter(choices=ExportState.choices)
+    format = AnyOfFilter(choices=lambda: [(name, name) for name in get_formats()])
+    name = AnyOfFilter(choices=lambda: [(export.name, export.name) for export in registry.exports])
+    created_by = UserKeyFilter(max_length=255, help_text=_("Key of a user."))
+    start_time = DateTimeRangeFilter()
+    row_count = IntegerRangeFilter()
+    file_size = IntegerRangeFilter()
+    search = SearchFilter(fields=["id", "file_path"])
+    ordering = OrderingFilter(
+        fields=[
+            ("id", "id"),
+            ("name", "name"),
+            ("state", "state"),
+            ("format", "format"),
+            # By itself, and not by what users are ordered by.
+            ("created_by_id", "created_by"),
+            ("created_at", "created_at"),
+            ("start_time", "start_time"),
+            ("finished_at", "finished_at"),
+            ("row_count", "row_count"),
+            ("file_size", "file_size"),
+        ]
+    )
 
     class Meta:
         model = QueryExport
-        fields = ["state"]
+        fields: list[str] = []
+
+    def __init__(
+        self, data: QueryDict | None = None, queryset: QuerySet[Any] | None = None, **kwargs: Any
+    ) -> None:
+        renderer = getattr(kwargs.get("request"), "accepted_renderer", None)
+        name = None if renderer is None else renderer.format
+        # REST framework's own ?format= chooses how the answer is written.
+        if data is not None and name not in get_formats() and data.getlist("format") == [name]:
+            data = data.copy()
+            del data["format"]
+        super().__init__(data, queryset, **kwargs)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.files.storage import Storage, storages
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import IntegrityError, models, router
 from django.db.models import Case, F, Value, When
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -17,6 +20,7 @@ from django_infra.db.transaction import keep_transaction
 from django_infra.exporter.delivery import delete_if_there
 from django_infra.exporter.exceptions import ExportCancelled, describe_error
 from django_infra.exporter.fields import ExportFileField
+from django_infra.exporter.links import sign
 from django_infra.exporter.paths import (
     MAX_FORMAT_LENGTH,
     MAX_ID_LENGTH,
@@ -226,9 +230,41 @@ class QueryExport(UpdatableModel):
         return self.state in (ExportState.SUCCESS, ExportState.FAIL)
 
     @property
+    def has_expired(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= timezone.now()
+
+    @property
+    def is_downloadable(self) -> bool:
+        """Whether there is a file, as far as the row knows, and its time is not over."""
+        return self.state == ExportState.SUCCESS and bool(self.file) and not self.has_expired
+
+    @property
+    def estimated_seconds_left(self) -> int | None:
+        """How long the work goes on at the speed until the last heartbeat, if that is known."""
+        if self.state != ExportState.PROCESSING or not self.progress_percent:
+            return None
+        if self.start_time is None or self.heartbeat_at is None:
+            return None
+        seconds = (self.heartbeat_at - self.start_time).total_seconds()
+        # The clocks are the worker's and the database's.
+        return math.ceil(max(seconds, 0) * (100 - self.progress_percent) / self.progress_percent)
+
+    @property
     def has_own_name(self) -> bool:
         """Whether nobody else would save anything under the attempt's name."""
         return self.attempt > 1 or self.id in self.object_name
+
+    def is_owned_by(self, user: Any) -> bool:
+        # Something else may have the key of a user.
+        is_user = isinstance(user, get_user_model()) and user.pk is not None
+        return is_user and self.created_by_id == user.pk
+
+    def signed_url(self, *, expires: timedelta | float) -> str:
+        """Return the path of a download for whoever has it, until ``expires`` is over.
+
+        ``expires`` is a timedelta or seconds. The host goes in front of it. Raises InvalidLimit.
+        """
+        return reverse("exporter:exporter-signed", args=[sign(self.pk, expires=expires)])
 
     def may_work_on(self, attempt: int) -> bool:
         """Tell whether a worker may be at the attempt, or about to stop."""
@@ -387,6 +423,11 @@ class QueryExport(UpdatableModel):
         if self._write(rows, file="", file_deleted_at=timezone.now(), path_key=None):
             announce(export_expired, self)
         return True
+
+    def lose_file(self) -> bool:
+        """Say that the file is not in storage any more, unless somebody is deleting it."""
+        rows = self._get_row().succeeded().filter(file=str(self.file.name), path_key__isnull=True)
+        return self._write(rows, file="", file_deleted_at=timezone.now())
 
     def has_heir(self) -> bool:
         """Tell whether another export has saved a file under the same name, or is about to.

@@ -21,6 +21,9 @@ class NamedExport:
     name: str = ""
     verbose_name: str | Promise = ""
 
+    description: str | Promise = ""
+    """For whoever chooses among the exports."""
+
     values: Values
     """Names of fields and annotations, or a mapping of them to headers."""
 

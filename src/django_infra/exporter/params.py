@@ -14,15 +14,21 @@ from django.utils.datastructures import MultiValueDict
 from django_infra.exporter.exceptions import InvalidParams
 from django_infra.exporter.named import NamedExport
 
+MAX_LENGTH = 100_000  # characters of JSON
+MAX_DEPTH = 20  # levels; MariaDB takes 32
+MAX_SHOWN = 10
+
 
 class _Data(MultiValueDict[str, Any]):
-    """The data of a form, which knows for which of its keys the form has asked."""
+    """The data of a form, which knows for which of its keys the form has asked, and how."""
 
     def __init__(self, params: Mapping[str, Any]) -> None:
-        super().__init__(
-            {key: value if isinstance(value, list) else [value] for key, value in params.items()}
-        )
+        values = {
+            key: value if isinstance(value, list) else [value] for key, value in params.items()
+        }
+        super().__init__({key: list(map(_make_text, each)) for key, each in values.items()})
         self.asked: set[str] = set()
+        self.listed: set[str] = set()
 
     def __copy__(self) -> _Data:
         # Forms of projects copy their data to change it.
@@ -30,7 +36,7 @@ class _Data(MultiValueDict[str, Any]):
 
     def __deepcopy__(self, memo: Any = None) -> _Data:
         copied = _Data({key: list(values) for key, values in self.lists()})
-        copied.asked = self.asked
+        copied.asked, copied.listed = self.asked, self.listed
         return copied
 
     def __getitem__(self, key: str) -> Any:
@@ -47,6 +53,7 @@ class _Data(MultiValueDict[str, Any]):
 
     def getlist(self, key: str, default: Any = None) -> list[Any]:
         self.asked.add(key)
+        self.listed.add(key)
         return super().getlist(key, default)
 
 
@@ -72,9 +79,15 @@ def serialize(params: Mapping[str, Any] | None) -> dict[str, Any]:
     try:
         text = json.dumps(items, cls=_Encoder, ensure_ascii=False, allow_nan=False)
         text.encode()
+        data: dict[str, Any] = json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidParams(f"params cannot be carried as JSON: {error}") from error
-    data: dict[str, Any] = json.loads(text)
+    if len(text) > MAX_LENGTH:
+        raise InvalidParams(
+            f"params has {len(text)} characters as JSON, but may have {MAX_LENGTH}."
+        )
+    if _get_depth(data, MAX_DEPTH + 1) > MAX_DEPTH:
+        raise InvalidParams(f"params is nested deeper than {MAX_DEPTH} levels.")
     if "\\u0000" in text and _has_null(data):
         raise InvalidParams("params holds a NUL character, which databases refuse.")
     return data
@@ -89,18 +102,53 @@ def bind(named: NamedExport, params: Mapping[str, Any], user: Any) -> dict[str, 
     form = named.get_form(data, user)
     if form.is_multipart():
         raise InvalidParams(f"The form of {named.name!r} takes files, which a job cannot carry.")
-    if not form.is_valid():
+    if not _is_valid(named, form):
         raise InvalidParams(
             f"Invalid params for {named.name!r}: {_describe(form)}",
             form.errors.get_json_data(),
         )
-    if unknown := [key for key in params if key not in data.asked]:
+    _refuse_unread(named, form, data)
+    return form.cleaned_data
+
+
+def _refuse_unread(named: NamedExport, form: BaseForm, data: _Data) -> None:
+    """Raise InvalidParams for what the form has not looked at."""
+    if unknown := [key for key in data if key not in data.asked][:MAX_SHOWN]:
         raise InvalidParams(
             f"Unknown params for {named.name!r}: {', '.join(map(repr, unknown))}. "
             f"Allowed: {', '.join(map(repr, form.fields)) or 'none'}.",
             {key: [{"message": "Unknown parameter.", "code": "unknown"}] for key in unknown},
         )
-    return form.cleaned_data
+    lists = {key for key, values in data.lists() if len(values) > 1}
+    if several := sorted(lists - data.listed):
+        raise InvalidParams(
+            f"Several values for {', '.join(map(repr, several))} in the params of {named.name!r}; "
+            "the form reads one.",
+            {key: [{"message": "Give one value.", "code": "several"}] for key in several},
+        )
+
+
+def _is_valid(named: NamedExport, form: BaseForm) -> bool:
+    try:
+        return form.is_valid()
+    except (OverflowError, ValueError) as error:
+        # Numbers beyond what Python reads, or a database takes.
+        raise InvalidParams(f"Invalid params for {named.name!r}: {error}") from error
+
+
+def _make_text(value: Any) -> Any:
+    """Return what a request would send, which is all that fields and widgets know."""
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _get_depth(value: Any, limit: int) -> int:
+    """Return how many lists and objects are within each other, counting no further than told."""
+    if not isinstance(value, dict | list) or limit == 0:
+        return 0
+    items = value.values() if isinstance(value, dict) else value
+    return 1 + max((_get_depth(item, limit - 1) for item in items), default=0)
 
 
 def _get_items(params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

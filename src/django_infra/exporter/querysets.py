@@ -219,4 +219,5 @@ def _get_time_before(seconds: float) -> Any:
 def _lock(user: Any, *, using: str) -> None:
     """Let only one at a time count the user's exports; SQLite has one writer anyway."""
     if connections[using].features.has_select_for_update:
-        list(type(user)._base_manager.using(using).select_for_update().filter(pk=user.pk))
+        users = get_user_model()._base_manager
+        list(users.using(using).select_for_update().filter(pk=user.pk))

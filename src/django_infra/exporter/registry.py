@@ -65,6 +65,11 @@ class Registry:
         names = ", ".join(sorted(repr(export.name) for export in self.exports)) or "none"
         raise UnknownExport(f"No export is registered as {name!r}. Registered: {names}.")
 
+    def get_permitted(self, user: Any) -> list[NamedExport]:
+        """Return the exports that the user may run, by name; raise as ``get()``."""
+        names = sorted(export.name for export in self.exports if export.is_permitted(user))
+        return [self.get(name) for name in names]
+
     def find_faults(self, export: NamedExport) -> Iterator[str]:
         """Yield what keeps the export from working, others of its name included."""
         if sum(other.name == export.name for other in self.exports) > 1:

@@ -1,33 +1,154 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+from django.http import QueryDict
+from django.utils.duration import duration_iso_string
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from rest_framework import serializers
+from rest_framework.exceptions import PermissionDenied, Throttled, ValidationError
 
+from django_infra.api.fields import PartialSerializerMixin
+from django_infra.exporter.exceptions import (
+    ExportCancelled,
+    ExportNotPermitted,
+    InvalidOwner,
+    InvalidParams,
+    LimitExceeded,
+    TooManyExports,
+    UnknownExport,
+    UnsupportedFormat,
+    WorkerLost,
+)
+from django_infra.exporter.export import enqueue_export
 from django_infra.exporter.models import QueryExport
+from django_infra.exporter.params import MAX_SHOWN
+from django_infra.exporter.paths import MAX_FORMAT_LENGTH, MAX_NAME_LENGTH
+
+# What those are told who may not read the error itself, by its type.
+REASONS = {
+    ExportCancelled: gettext_lazy("The export was cancelled."),
+    ExportNotPermitted: gettext_lazy("The export is not permitted any more."),
+    LimitExceeded: gettext_lazy("The export is larger than allowed."),
+    WorkerLost: gettext_lazy("The export was interrupted."),
+}
 
 
-class MetadataSerializer(serializers.Serializer[QueryExport]):
-    start_time = serializers.DateTimeField(read_only=True)
-    job_time = serializers.DurationField(read_only=True)
-    file_size = serializers.IntegerField(read_only=True)
-    row_count = serializers.IntegerField(read_only=True)
-    progress_percent = serializers.IntegerField(read_only=True)
+class ISODurationField(serializers.DurationField):
+    """A duration as ISO 8601 has it: ``P0DT00H00M09.110000S``."""
+
+    def to_representation(self, value: timedelta) -> str:
+        return duration_iso_string(value)
+
+
+class MetadataSerializer(PartialSerializerMixin, serializers.Serializer[QueryExport]):
+    """What was measured of an export."""
+
+    start_time = serializers.DateTimeField(read_only=True, allow_null=True)
+    job_time = ISODurationField(read_only=True, allow_null=True)
+    file_size = serializers.IntegerField(
+        read_only=True, allow_null=True, help_text=gettext_lazy("In bytes.")
+    )
+    row_count = serializers.IntegerField(read_only=True, allow_null=True)
+    progress_percent = serializers.IntegerField(read_only=True, allow_null=True)
     error_log = serializers.SerializerMethodField()
+
+    class Meta:
+        requires = {"error_log": ["error_log"]}
 
     def get_error_log(self, export: QueryExport) -> str:
         """Return the whole text for staff; it may quote SQL, paths and data."""
         user: Any = self.context["request"].user
         if not export.error_log or getattr(user, "is_staff", False):
             return export.error_log
+        type_name = export.error_log.partition(":")[0]
+        for error, reason in REASONS.items():
+            if type_name == f"{error.__module__}.{error.__qualname__}":
+                return str(reason)
         return _("The export failed.")
 
 
-class QueryExportSerializer(serializers.ModelSerializer[QueryExport]):
+class QueryExportSerializer(PartialSerializerMixin, serializers.ModelSerializer[QueryExport]):
+    """An export and what has become of it."""
+
+    download_url = serializers.SerializerMethodField()
+    estimated_seconds_left = serializers.IntegerField(read_only=True, allow_null=True)
     metadata = MetadataSerializer(source="*", read_only=True)
 
     class Meta:
         model = QueryExport
-        fields = ["id", "state", "format", "created_at", "finished_at", "metadata"]
+        fields = [
+            "id",
+            "name",
+            "state",
+            "format",
+            "created_by",
+            "created_at",
+            "finished_at",
+            "expires_at",
+            "download_url",
+            "estimated_seconds_left",
+            "metadata",
+        ]
         read_only_fields = fields
+        requires = {
+            "download_url": ["state", "file", "expires_at"],
+            "estimated_seconds_left": ["state", "progress_percent", "start_time", "heartbeat_at"],
+        }
+
+    def get_download_url(self, export: QueryExport) -> str | None:
+        if not export.is_downloadable:
+            return None
+        url: str = self.context["view"].reverse_action("download", args=[export.pk])
+        return url
+
+
+class StartSerializer(serializers.Serializer[QueryExport]):
+    """What starts a named export."""
+
+    name = serializers.CharField(
+        max_length=MAX_NAME_LENGTH, help_text=gettext_lazy("Of one of the available exports.")
+    )
+    params = serializers.DictField(
+        required=False, help_text=gettext_lazy("Values by name, as the export declares them.")
+    )
+    format = serializers.CharField(
+        required=False,
+        max_length=MAX_FORMAT_LENGTH,
+        help_text=gettext_lazy("One of the export's formats; the first of them by default."),
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what is misspelt; a form may send more than its fields."""
+        data = self.initial_data
+        if not isinstance(data, QueryDict) and (unknown := [*data.keys() - self.fields.keys()]):
+            allowed = _("Unknown. Allowed: %s.") % ", ".join(self.fields)
+            raise ValidationError({key: [allowed] for key in sorted(unknown)[:MAX_SHOWN]})
+        return attrs
+
+    def create(self, validated_data: dict[str, Any]) -> QueryExport:
+        """Hand the export over, or say what is wrong, by field."""
+        try:
+            return enqueue_export(**validated_data)
+        except (ExportNotPermitted, InvalidOwner) as error:
+            raise PermissionDenied(_("You may not run this export.")) from error
+        except TooManyExports as error:
+            message = _("You have as many unfinished exports as you may.")
+            raise Throttled(detail=message) from error
+        except UnknownExport as error:
+            message = _("There is no export of this name.")
+            raise ValidationError({"name": [message]}) from error
+        except UnsupportedFormat as error:
+            raise ValidationError({"format": [str(error)]}) from error
+        except InvalidParams as error:
+            raise ValidationError({"params": _get_messages(error)}) from error
+
+
+def _get_messages(error: InvalidParams) -> Any:
+    """Return what is wrong with each parameter, or with all of them."""
+    messages = {
+        name: [message["message"] for message in found] for name, found in error.errors.items()
+    }
+    return messages or [str(error)]

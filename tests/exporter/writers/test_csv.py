@@ -151,7 +151,7 @@ def test_the_file_is_left_open():
 
 
 def test_the_content_type_is_csv():
-    assert CSVWriter.content_type == "text/csv"
+    assert CSVWriter.content_type == "text/csv; charset=utf-8"
 
 
 # Options

@@ -18,7 +18,7 @@ _OPENINGS = ("open", "open_text")
 class CSVWriter(TextWriter):
     """Write RFC 4180 CSV: the bytes of ``csv.writer`` in UTF-8, with a header row."""
 
-    content_type = "text/csv"
+    content_type = "text/csv; charset=utf-8"
     dialect: type[csv.Dialect] = csv.excel
 
     def __init__(self, *, escape_formulas: bool | None = None) -> None:

@@ -1,0 +1,132 @@
+"""What a user may ask for, as data that a front end makes a form of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, cast
+
+from django import forms
+from django.core.serializers.json import DjangoJSONEncoder
+from django.utils.translation import gettext as _
+
+from django_infra.exporter.columns import read_columns
+from django_infra.exporter.named import NamedExport
+
+MAX_CHOICES = 200
+
+# The first that fits; what is none of these is text.
+TYPES: dict[type[forms.Field], str] = {
+    forms.ChoiceField: "choice",
+    forms.BooleanField: "boolean",
+    forms.DecimalField: "decimal",
+    forms.FloatField: "number",
+    forms.IntegerField: "integer",
+    forms.DateTimeField: "datetime",
+    forms.DateField: "date",
+    forms.TimeField: "time",
+    forms.DurationField: "duration",
+    forms.UUIDField: "uuid",
+    forms.EmailField: "email",
+    forms.URLField: "url",
+    forms.JSONField: "json",
+}
+MULTIPLE = (forms.MultipleChoiceField, forms.ModelMultipleChoiceField)
+
+
+def describe(named: NamedExport, user: Any) -> dict[str, Any]:
+    """Return what the user needs to know of the export; choices may take a query each."""
+    form = named.get_form(None, user)
+    return {
+        "name": named.name,
+        "verbose_name": str(named.verbose_name or named.name),
+        "description": str(named.description),
+        "parameters": [
+            parameter
+            for name, field in form.fields.items()
+            if not field.disabled
+            for parameter in _describe_field(form, name, field)
+        ],
+        "columns": _describe_columns(named),
+        "formats": list(named.get_formats()),
+    }
+
+
+def _describe_columns(named: NamedExport) -> list[dict[str, Any]] | None:
+    """Return the columns, or None where they depend on the parameters."""
+    if type(named).get_values is not NamedExport.get_values:
+        return None
+    return [
+        {"name": column.value if isinstance(column.value, str) else None, "header": column.header}
+        for column in read_columns(named.values)
+    ]
+
+
+def _describe_field(
+    form: forms.BaseForm, name: str, field: forms.Field
+) -> Iterator[dict[str, Any]]:
+    """Yield what the field is called and takes, or what each of its parts is and does."""
+    initial = form.get_initial_for_field(field, name)
+    suffixes, fields = [""], [field]
+    values: Any = [initial]
+    widget: Any = field.widget
+    has_parts = isinstance(widget, forms.MultiWidget)
+    if has_parts and isinstance(field, forms.MultiValueField):
+        suffixes, fields = widget.widgets_names, list(field.fields)
+        values = initial if isinstance(initial, list) else widget.decompress(initial)
+    for suffix, part, value in zip(suffixes, fields, values, strict=False):
+        yield {
+            "name": form.add_prefix(name) + suffix,
+            "label": str(form[name].label),
+            "help_text": str(field.help_text),
+            "type": _get_type(part),
+            "required": field.required and part.required,
+            "multiple": isinstance(part, MULTIPLE),
+            "initial": None if value is None else _make_plain(part.prepare_value(value)),
+            "choices": _list_choices(part),
+        }
+
+
+def _get_type(field: forms.Field) -> str:
+    kinds = (each for each in TYPES if isinstance(field, each))
+    return next((TYPES[each] for each in kinds), "string")
+
+
+def _list_choices(field: forms.Field) -> list[dict[str, Any]] | None:
+    """Return the choices, or None where there are none, or more than a page should hold."""
+    if isinstance(field, forms.NullBooleanField):
+        choices: Iterable[tuple[Any, Any]] = [(True, _("Yes")), (False, _("No"))]
+    elif isinstance(field, forms.ModelChoiceField):
+        choices = _read_objects(field)
+    elif isinstance(field, forms.ChoiceField):
+        choices = _flatten(cast(Iterable[Any], field.choices))
+    else:
+        return None
+    found = list(islice(choices, MAX_CHOICES + 1))
+    if len(found) > MAX_CHOICES:
+        return None
+    return [{"value": _make_plain(value), "label": str(label)} for value, label in found]
+
+
+def _read_objects(field: forms.ModelChoiceField[Any]) -> Iterator[tuple[Any, Any]]:
+    objects: Any = field.queryset
+    for instance in objects.all()[: MAX_CHOICES + 1]:
+        yield field.prepare_value(instance), field.label_from_instance(instance)
+
+
+def _flatten(choices: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield the choices, those in groups too, but not the empty one."""
+    for value, label in choices:
+        if isinstance(label, list | tuple):
+            yield from _flatten(label)
+        elif value not in (None, ""):
+            yield value, label
+
+
+def _make_plain(value: Any) -> Any:
+    """Return the value as JSON has it."""
+    try:
+        return json.loads(json.dumps(value, cls=DjangoJSONEncoder, allow_nan=False))
+    except (TypeError, ValueError):
+        return str(value)

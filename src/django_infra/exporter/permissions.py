@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from django_infra.exporter.models import QueryExport
+
+
+class MayChangeExport(BasePermission):
+    """Let owners change what they may see, and others by the permission to change or delete."""
+
+    def has_object_permission(self, request: Request, view: APIView, obj: QueryExport) -> bool:
+        if request.method in SAFE_METHODS or obj.is_owned_by(request.user):
+            return True
+        action = "delete" if request.method == "DELETE" else "change"
+        return bool(request.user.has_perm(f"exporter.{action}_queryexport"))
