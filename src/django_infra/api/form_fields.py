@@ -121,7 +121,7 @@ class BoundField(forms.Field):
 class IntegerField(BoundField):
     """A whole number that a database's widest integers hold, in ASCII digits."""
 
-    kind = "a whole number"
+    kind = "a whole number of 64 bits"
     default_validators = [MinValueValidator(-(2**63)), MaxValueValidator(2**63 - 1)]
 
     def read(self, text: str) -> int:
