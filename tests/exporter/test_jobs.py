@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from django import forms
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.core.files.storage import InMemoryStorage
@@ -26,7 +27,7 @@ from django_infra.exporter.export import enqueue_export, export_queryset, schedu
 from django_infra.exporter.jobs import run_job
 from django_infra.exporter.models import ExportState, QueryExport
 from django_infra.exporter.recovery import recover_exports
-from django_infra.exporter.registry import registry
+from django_infra.exporter.registry import NamedExport, registry
 from django_infra.exporter.signals import (
     export_expired,
     export_failed,
@@ -241,6 +242,40 @@ def test_job_whose_export_is_no_longer_registered_fails(authors, box, declare):
         run_job(export.id)
     export.refresh_from_db()
     assert export.state == ExportState.FAIL
+
+
+@pytest.mark.parametrize(("guard", "cell"), [("on", "'=1"), ("off", "=1")])
+def test_options_can_depend_on_the_parameters(box, declare, guard, cell):
+    class GuardForm(forms.Form):
+        guard = forms.CharField()
+
+    @declare(form_class=GuardForm, values=["name"], is_listed=False)
+    class Guarded(NamedExport):
+        def get_queryset(self, params, user):
+            return Author.objects.all()
+
+        def get_options(self, params, user):
+            return {"escape_formulas": params["guard"] == "on"}
+
+    Author.objects.create(name="=1")
+    export = enqueue_export("test", {"guard": guard})
+    run_job(export.id)
+    export.refresh_from_db()
+    assert read(export) == f"name\r\n{cell}\r\n".encode()
+
+
+def test_options_that_do_not_suit_are_told_before_the_row(declare):
+    @declare()
+    class Wrong(NamedExport):
+        def get_queryset(self, params, user):
+            return Author.objects.all()
+
+        def get_options(self, params, user):
+            return {"nope": user}
+
+    with pytest.raises(InvalidExport, match="do not suit the format 'csv'"):
+        enqueue_export("test")
+    assert not QueryExport.objects.exists()
 
 
 def test_job_of_a_tampered_row_fails(authors, box):

@@ -85,6 +85,15 @@ def test_unknown_attribute_is_refused_where_it_is_written():
         declare(valuse=["id"])
 
 
+def test_what_is_not_listed_is_there_for_code_alone(admin_user):
+    own = declare(name="hidden", is_listed=False)
+    own.register("shown", values=["id"], permission=None)(list_authors)
+    assert own.get("hidden").name == "hidden"
+    assert [export.name for export in own.get_permitted(admin_user)] == ["shown"]
+    with pytest.raises(UnknownExport, match=r"Registered: 'shown'\.$"):
+        own.get("nope")
+
+
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [

@@ -89,7 +89,7 @@ def make_job(named: NamedExport, params: dict[str, Any], *, user: Any, format: s
     cleaned = bind(named, params, user)
     return Job.limited(
         select(named.get_queryset(cleaned, user), named.get_values(cleaned, user)),
-        get_writer(format, dict(named.options)),
+        get_writer(format, dict(named.get_options(cleaned, user))),
         max_rows=named.max_rows,
         max_file_size=named.max_file_size,
         expires_in=named.expires_in,

@@ -30,6 +30,9 @@ class NamedExport:
     permission: str | None
     """``"app_label.codename"``, or None for every active user."""
 
+    is_listed: bool = True
+    """Whether it is offered to users; code can run one that is not, and users cannot."""
+
     needs_user: bool = False
     """Whether it is refused where nobody asks; the user is then never None."""
 
@@ -60,6 +63,9 @@ class NamedExport:
 
     def get_values(self, params: dict[str, Any], user: Any) -> Values:
         return self.values
+
+    def get_options(self, params: dict[str, Any], user: Any) -> Mapping[str, Any]:
+        return self.options
 
     def get_form(self, data: Any, user: Any) -> BaseForm:
         """Return the form of the parameters, unbound if ``data`` is None."""

@@ -62,12 +62,14 @@ class Registry:
                 for fault in self.find_faults(export):
                     raise InvalidNamedExport(f"The named export {name!r} cannot work: {fault}.")
                 return export
-        names = ", ".join(sorted(repr(export.name) for export in self.exports)) or "none"
+        listed = sorted(repr(export.name) for export in self.exports if export.is_listed)
+        names = ", ".join(listed) or "none"
         raise UnknownExport(f"No export is registered as {name!r}. Registered: {names}.")
 
     def get_permitted(self, user: Any) -> list[NamedExport]:
-        """Return the exports that the user may run, by name; raise as ``get()``."""
-        names = sorted(export.name for export in self.exports if export.is_permitted(user))
+        """Return the listed exports that the user may run, by name; raise as ``get()``."""
+        listed = (export for export in self.exports if export.is_listed)
+        names = sorted(export.name for export in listed if export.is_permitted(user))
         return [self.get(name) for name in names]
 
     def find_faults(self, export: NamedExport) -> Iterator[str]:

@@ -10,6 +10,7 @@ from django import forms
 from django.db import connection, transaction
 from rest_framework.test import APIClient
 
+from django_infra.exporter.export import enqueue_export
 from django_infra.exporter.models import ExportState, QueryExport
 from exporter.conftest import read
 from exporter.views.rows import LIST, get_detail, make_export
@@ -168,6 +169,29 @@ def test_an_export_needs_its_permission(client, other, box):
     assert response.json() == {"detail": "You may not run this export."}
     assert not QueryExport.objects.exists()
     assert post(client, {"name": "own-books"}).status_code == 201
+
+
+@pytest.mark.parametrize("role", ["user", "staff", "admin_user"])
+def test_what_is_not_listed_cannot_be_started_by_anybody(
+    client, user, staff, admin_user, permit, box, declare, role
+):
+    @declare(name="hidden", is_listed=False, permission="testapp.view_author")
+    def hidden(params, user):
+        return Author.objects.all()
+
+    who = {"user": user, "staff": staff, "admin_user": admin_user}[role]
+    who = permit(who, "view_author", "add_queryexport", "change_queryexport")
+    client.force_login(who)
+    for name in ("hidden", " hidden "):
+        response = post(client, {"name": name})
+        assert response.status_code == 403
+        assert response.json() == {"detail": "You may not run this export."}
+    assert not QueryExport.objects.exists()
+    listed = [each["name"] for each in client.get(f"{LIST}available/").json()]
+    assert "authors" in listed
+    assert "hidden" not in listed
+    # Code may.
+    assert enqueue_export("hidden", created_by=who).name == "hidden"
 
 
 def test_more_than_one_may_have_is_too_many_requests(login, settings, box):
