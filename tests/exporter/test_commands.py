@@ -12,6 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from django_infra.db.functions import DatabaseTime
+from django_infra.exporter.delivery import Delivery
 from django_infra.exporter.exceptions import StreamDiverged
 from django_infra.exporter.models import ExportState, QueryExport
 from django_infra.exporter.sources import UnknownForm
@@ -269,6 +270,14 @@ def test_a_local_file_has_no_row_and_is_not_in_the_storage(tmp_path, media_root)
     assert path.stat().st_mode & 0o777 == 0o640
     assert not QueryExport.objects.exists()
     assert find_files(tmp_path) == ["authors.csv", "b.CSV"]
+
+
+@pytest.mark.django_db
+def test_a_local_file_takes_no_time_for_a_checksum(tmp_path, monkeypatch):
+    monkeypatch.delattr(Delivery, "compute_checksum")
+    make_authors(1)
+    export(*AUTHORS, "--output", tmp_path / "authors.csv")
+    assert find_files(tmp_path) == ["authors.csv"]
 
 
 @pytest.mark.django_db

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from django import forms
@@ -14,6 +14,7 @@ from django.contrib.auth.models import Permission
 from django.core.files.storage import InMemoryStorage
 from django.db import OperationalError, connection, connections, transaction
 from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 
 from django_infra.exporter import pipeline, progress
 from django_infra.exporter.exceptions import (
@@ -244,6 +245,93 @@ def test_job_whose_export_is_no_longer_registered_fails(authors, box, declare):
     assert export.state == ExportState.FAIL
 
 
+def test_heartbeats_come_while_the_checksum_is_computed(authors, box, settings, temp_dir):
+    settings.EXPORTER_FORMATS = {"csv": {"BACKEND": "exporter.faults.writers.SparseCSVWriter"}}
+    export = enqueue_export("authors")
+    thread, _ = run_in_thread(export)
+    wait_until(lambda: find_files(temp_dir))
+    # Seen after the last row, and before anything is saved.
+    beats = QueryExport.objects.filter(row_count__gt=0, delivery_started_at=None)
+    wait_until(beats.exists)
+    last = beats.get().heartbeat_at
+    wait_until(beats.filter(heartbeat_at__gt=last).exists)
+    assert export.cancel()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+@pytest.fixture
+def chosen(declare):
+    """The columns of an export that is declared by them, at the time."""
+    names = ["id", "name"]
+
+    @declare()
+    class Chosen(NamedExport):
+        def get_queryset(self, params, user):
+            return Author.objects.order_by("pk")
+
+        def get_values(self, params, user):
+            return names
+
+    return names
+
+
+def describe(*names):
+    return [{"name": name, "header": name} for name in names]
+
+
+def get_columns():
+    return QueryExport.objects.get().columns
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_columns_are_known_at_once_and_corrected_by_the_job(authors, box, chosen, errors, fails):
+    export = enqueue_export("test")
+    assert get_columns() == describe("id", "name")
+    chosen[:] = ["email"]
+    errors[:] = [ValueError("no")] * fails
+    with suppress(ValueError):
+        run_job(export.id)
+    assert QueryExport.objects.get().state == (ExportState.FAIL if fails else ExportState.SUCCESS)
+    assert get_columns() == describe("email")
+
+
+def test_columns_are_corrected_while_the_job_runs(box, chosen, settings, monkeypatch):
+    monkeypatch.setattr(progress, "INTERVAL", 0.1)
+    make_authors(100)
+    settings.EXPORTER_CHUNK_SIZE = 1
+    settings.EXPORTER_FORMATS = {
+        "csv": {
+            "BACKEND": "exporter.faults.writers.SpiedCSVWriter",
+            "OPTIONS": {"on_chunk": "exporter.faults.jobs.nap"},
+        }
+    }
+    export = enqueue_export("test")
+    chosen[:] = ["email"]
+    thread, _ = run_in_thread(export)
+    wait_until(lambda: get_columns() == describe("email"))
+    assert export.cancel()
+    thread.join(30)
+    assert get_columns() == describe("email")
+
+
+def test_columns_stay_where_the_job_cannot_be_made(authors, box, chosen):
+    export = enqueue_export("test")
+    chosen[:] = ["nope"]
+    with pytest.raises(InvalidExport):
+        run_job(export.id)
+    assert get_columns() == describe("id", "name")
+
+
+def test_columns_that_are_right_are_not_written_again(authors, box, chosen):
+    export = enqueue_export("test")
+    with CaptureQueriesContext(connection) as queries:
+        run_job(export.id)
+    updates = [query["sql"] for query in queries if query["sql"].startswith("UPDATE")]
+    assert len(updates) == 3
+    assert not any("columns" in sql for sql in updates)
+
+
 @pytest.mark.parametrize(("guard", "cell"), [("on", "'=1"), ("off", "=1")])
 def test_options_can_depend_on_the_parameters(box, declare, guard, cell):
     class GuardForm(forms.Form):
@@ -404,7 +492,7 @@ def test_scheduled_job_is_cancelled_at_once(authors, box, user, signals):
     assert not export.cancel(by=user)
 
 
-@pytest.mark.parametrize("phase", ["building", "sorting", "streaming", "saving"])
+@pytest.mark.parametrize("phase", ["building", "sorting", "streaming", "hashing", "saving"])
 def test_running_job_is_cancelled_within_two_seconds(
     box, declare, user, settings, media_root, temp_dir, phase
 ):
@@ -423,6 +511,8 @@ def test_running_job_is_cancelled_within_two_seconds(
     if phase == "saving":
         backend = f"{__name__}.EndlessStorage"
         settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": backend}}
+    if phase == "hashing":
+        settings.EXPORTER_FORMATS = {"csv": {"BACKEND": "exporter.faults.writers.SparseCSVWriter"}}
     if phase == "streaming":
         settings.EXPORTER_CHUNK_SIZE = 1
         settings.EXPORTER_FORMATS = {

@@ -3,13 +3,15 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
+from hashlib import sha256
 
 import pytest
 from django.db import connection, connections, transaction
 from django.db.backends.signals import connection_created
 from django.db.models import Value
+from django.db.models.functions import Upper
 from django.utils import timezone
 
 from django_infra.exporter.exceptions import ExportInterrupted
@@ -27,6 +29,7 @@ from exporter.faults.marks import commits, commits_to_both, needs_sqlite
 from exporter.faults.probes import (
     STALLING,
     fetch,
+    find_files,
     find_open_files,
     find_sessions,
     find_threads,
@@ -37,6 +40,7 @@ from testapp.models import Author
 pytest_plugins = ["exporter.faults.fixtures"]
 pytestmark = commits
 
+SEEKING = "exporter.faults.writers.SeekingCSVWriter"
 PROGRESS_SQL = "SELECT state, progress_percent, row_count FROM exporter_queryexport"
 
 
@@ -470,6 +474,36 @@ def test_export_that_is_not_wanted_ends_before_its_first_row(in_a_hurry, remains
     assert export_authors().state == ExportState.SUCCESS
 
 
+# ------------------------------------------------------------------ columns and checksum
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_row_has_the_columns_whatever_becomes_of_it(authors, spy, fails):
+    spy(lambda number: 1 / (not fails))
+    values = {"id": "No.", "Uppe\0r": Upper("name"), "name": "Na\N{SNOWMAN}me"}
+    with suppress(ZeroDivisionError):
+        export_queryset(authors, values)
+    export = QueryExport.objects.get()
+    assert export.state == (ExportState.FAIL if fails else ExportState.SUCCESS)
+    assert export.columns == [
+        {"name": "id", "header": "No."},
+        # What PostgreSQL can hold.
+        {"name": None, "header": "Uppe\N{REPLACEMENT CHARACTER}r"},
+        {"name": "name", "header": "Na\N{SNOWMAN}me"},
+    ]
+    assert bool(export.checksum) != fails
+
+
+@pytest.mark.parametrize("writer", ["django_infra.exporter.writers.csv.CSVWriter", SEEKING])
+def test_checksum_is_that_of_the_stored_file(authors, settings, media_root, writer):
+    settings.EXPORTER_FORMATS = {"csv": {"BACKEND": writer}}
+    export = export_authors("authors.csv")
+    content = (media_root / "authors.csv").read_bytes()
+    assert content.startswith(b"#") == (writer == SEEKING)
+    assert export.checksum == sha256(content).hexdigest()
+    assert QueryExport.objects.get().checksum == export.checksum
+
+
 # -------------------------------------------------------------------------------- SQLite
 
 
@@ -516,6 +550,33 @@ def test_rollback_journal_stops_an_export_whose_row_is_gone(
     spy(lambda number: time.sleep(0.11) or (number == 2 and QueryExport.objects.all().delete()))
     with pytest.raises(Exception, match="deleted or ended"):
         export_authors()
+    assert remains() == []
+
+
+@needs_sqlite
+def test_rollback_journal_is_told_while_the_checksum_is_computed(
+    in_a_hurry, rollback_journal, settings, remains
+):
+    settings.EXPORTER_FORMATS = {"csv": {"BACKEND": "exporter.faults.writers.SparseCSVWriter"}}
+    make_authors(1)
+    sql = "SELECT heartbeat_at FROM exporter_queryexport"
+    signs = []
+
+    def watch_and_end():
+        with closing(sqlite3.connect(connection.settings_dict["NAME"])) as plain:
+            wait_until(lambda: find_files(settings.EXPORTER_TEMP_DIR))
+            for _ in range(5):
+                time.sleep(0.3)
+                signs.extend(plain.execute(sql).fetchall())
+            plain.execute("DELETE FROM exporter_queryexport")
+            plain.commit()
+
+    thread = threading.Thread(target=watch_and_end)
+    thread.start()
+    with pytest.raises(ExportInterrupted):
+        export_authors()
+    thread.join()
+    assert len(set(signs)) > 2
     assert remains() == []
 
 

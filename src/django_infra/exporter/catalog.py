@@ -57,10 +57,7 @@ def _describe_columns(named: NamedExport) -> list[dict[str, Any]] | None:
     """Return the columns, or None where they depend on the parameters."""
     if type(named).get_values is not NamedExport.get_values:
         return None
-    return [
-        {"name": column.value if isinstance(column.value, str) else None, "header": column.header}
-        for column in read_columns(named.values)
-    ]
+    return [column.describe() for column in read_columns(named.values)]
 
 
 def _describe_field(

@@ -36,6 +36,12 @@ class Column:
     header: str
     value: Value
 
+    def describe(self) -> dict[str, str | None]:
+        """Return its name, None for an expression, and its header, as JSON for any database."""
+        name = self.value if isinstance(self.value, str) else None
+        # PostgreSQL holds no NUL.
+        return {"name": name, "header": self.header.replace("\0", "\N{REPLACEMENT CHARACTER}")}
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -45,6 +51,9 @@ class Selection:
     columns: Sequence[Column]
     # Where each column stands in a row of the queryset.
     positions: Sequence[int]
+
+    def describe_columns(self) -> list[dict[str, str | None]]:
+        return [column.describe() for column in self.columns]
 
     def copy_query(self) -> Query:
         """Return the query for a compiler, which may add to it."""

@@ -156,6 +156,7 @@ def _schedule(
         raise make_exists_error(path)
     return QueryExport.objects.schedule(
         model=job.selection.queryset.model,
+        columns=job.selection.describe_columns(),
         format=format,
         storage_alias=conf.storage,
         file_path=path,

@@ -65,6 +65,12 @@ class QueryExport(UpdatableModel):
     language = models.CharField(_("language"), max_length=20, blank=True)
     time_zone = models.CharField(_("time zone"), max_length=100, blank=True)
     model_label = models.CharField(_("model"), max_length=200)
+    columns = models.JSONField(
+        _("columns"),
+        default=list,
+        blank=True,
+        help_text=_("Name, null for an expression, and header of each."),
+    )
     format = models.CharField(_("format"), max_length=MAX_FORMAT_LENGTH)
     state = models.CharField(
         _("state"), max_length=20, choices=ExportState, default=ExportState.SCHEDULED
@@ -156,6 +162,12 @@ class QueryExport(UpdatableModel):
     file_size = models.PositiveBigIntegerField(
         _("file size"), null=True, blank=True, help_text=_("In bytes.")
     )
+    checksum = models.CharField(
+        _("checksum"),
+        max_length=64,
+        blank=True,
+        help_text=_("SHA-256 of the file, in hexadecimal."),
+    )
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
     file_deleted_at = models.DateTimeField(
         _("file deleted at"),
@@ -169,6 +181,9 @@ class QueryExport(UpdatableModel):
 
     # Does the attempt leave nothing that only a recovery can judge?
     is_clean = True
+
+    # Those that the attempt really has, for the next write to tell where the row has others.
+    found_columns: list[dict[str, str | None]] | None = None
 
     class Meta:
         verbose_name = _("query export")
@@ -313,8 +328,8 @@ class QueryExport(UpdatableModel):
             self._get_claimed(),
             row_count=row_count,
             progress_percent=progress_percent,
-            data_path=self.data_path,
             heartbeat_at=DatabaseTime(),
+            **self._get_findings(),
         )
 
     def keep_alive(self) -> bool:
@@ -326,8 +341,8 @@ class QueryExport(UpdatableModel):
         return self._write(
             self._get_claimed(),
             delivery_started_at=timezone.now(),
-            data_path=self.data_path,
             heartbeat_at=DatabaseTime(),
+            **self._get_findings(),
         )
 
     def succeed(
@@ -336,6 +351,7 @@ class QueryExport(UpdatableModel):
         row_count: int,
         file_size: int,
         job_time: timedelta,
+        checksum: str = "",
         expires_in: timedelta | None = None,
     ) -> bool:
         """End well: from Processing to Success, with the file in storage."""
@@ -349,6 +365,7 @@ class QueryExport(UpdatableModel):
             progress_percent=100,
             file=self.object_name,
             file_size=file_size,
+            checksum=checksum,
             expires_at=None if expires_in is None else now + expires_in,
             path_key=None,
         )
@@ -366,7 +383,7 @@ class QueryExport(UpdatableModel):
         """End badly, from Scheduled or Processing to Fail, with nothing left behind."""
         rows = self._get_row().unfinished().filter(token=self.token)
         freed = {"path_key": None} if self.is_clean else {}
-        return self._end_badly(rows, error, job_time=job_time, data_path=self.data_path, **freed)
+        return self._end_badly(rows, error, job_time=job_time, **self._get_findings(), **freed)
 
     def abandon(self, error: BaseException, *, lease: float) -> bool:
         """End badly for want of a heartbeat, unless one has come in the meantime.
@@ -479,6 +496,13 @@ class QueryExport(UpdatableModel):
         if has_ended:
             announce(export_failed, self)
         return has_ended
+
+    def _get_findings(self) -> dict[str, Any]:
+        """Return what the attempt has learnt of itself, for a write that is due anyway."""
+        findings: dict[str, Any] = {"data_path": self.data_path}
+        if self.found_columns not in (None, self.columns):
+            findings["columns"] = self.found_columns
+        return findings
 
     def _add_failure(self, error: BaseException) -> list[dict[str, Any]]:
         failure = {

@@ -116,6 +116,7 @@ def keep_claim(export: QueryExport) -> None:
 def attempt(export: QueryExport, job: Job, *, watch: Watch | None = None) -> None:
     """Make the file and record the success, or raise and leave nothing but the claim."""
     started = time.monotonic()
+    export.found_columns = job.selection.describe_columns()
     progress = get_progress(export, job.selection, watch)
     with get_delivery(
         export.storage,
@@ -127,6 +128,7 @@ def attempt(export: QueryExport, job: Job, *, watch: Watch | None = None) -> Non
     ) as delivery:
         with progress:
             write(export, job, delivery, progress)
+            checksum = delivery.compute_checksum()
             delivery.check_name()
             _move(export, ExportState.PROCESSING, export.begin_delivery)
             file_size = delivery.deliver()
@@ -134,6 +136,7 @@ def attempt(export: QueryExport, job: Job, *, watch: Watch | None = None) -> Non
             export.succeed,
             row_count=progress.row_count,
             file_size=file_size,
+            checksum=checksum,
             expires_in=job.expires_in,
         )
         _move(export, ExportState.SUCCESS, lambda: succeed(job_time=_get_elapsed(started)))

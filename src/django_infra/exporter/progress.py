@@ -121,17 +121,29 @@ class InlineProgress(Progress):
 
     def advance(self, rows: int) -> None:
         super().advance(rows)
-        if time.monotonic() - self._told_at < INTERVAL:
-            return
+        if self._may_count and self._is_due():
+            self._may_count = False
+            self._try(self._count)
+        self.check()
+
+    def check(self) -> None:
+        """Tell it too: whoever asks may be busy with the file for long after the last row."""
+        if self._is_due():
+            self._try(self.tell)
+            self._told_at = time.monotonic()
+        super().check()
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._told_at >= INTERVAL
+
+    def _count(self) -> None:
+        self.total = get_source(self.selection).count()
+
+    def _try(self, statement: Callable[[], None]) -> None:
         try:
-            if self._may_count:
-                self._may_count = False
-                self.total = get_source(self.selection).count()
-            self.tell()
+            statement()
         except DatabaseError:
             logger.debug("%s could not tell its progress.", self.export.id, exc_info=True)
-        self._told_at = time.monotonic()
-        self.check()
 
 
 class ThreadedProgress(Progress):

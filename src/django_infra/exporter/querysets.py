@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
@@ -114,6 +114,7 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
         path_prefix: str = "",
         created_by: Any = None,
         max_active: int | None = None,
+        columns: Sequence[Mapping[str, str | None]] = (),
         **job: Any,
     ) -> QueryExport:
         """Create the row of an export that is to write ``file_path``, or a path made of its id.
@@ -128,6 +129,7 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
         export = self.model(
             id=id,
             model_label=model._meta.label,
+            columns=list(columns),
             format=format,
             storage_alias=storage_alias,
             file_path=file_path,

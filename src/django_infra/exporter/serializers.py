@@ -84,6 +84,7 @@ class QueryExportSerializer(PartialSerializerMixin, serializers.ModelSerializer[
             "name",
             "state",
             "format",
+            "checksum",
             "created_by",
             "created_at",
             "finished_at",

@@ -9,6 +9,29 @@ from django.utils.module_loading import import_string
 from django_infra.exporter.writers.csv import CSVWriter
 
 
+class SeekingCSVWriter(CSVWriter):
+    """CSV that writes its first byte last."""
+
+    @contextmanager
+    def open(self, file, headers):
+        with super().open(file, headers) as write_rows:
+            yield write_rows
+        end = file.tell()
+        file.seek(0)
+        file.write(b"#")
+        file.seek(end)
+
+
+class SparseCSVWriter(CSVWriter):
+    """CSV with 100 GB of nothing at its end, which take no place, and minutes to read."""
+
+    @contextmanager
+    def open(self, file, headers):
+        with super().open(file, headers) as write_rows:
+            yield write_rows
+        file.truncate(100 * 10**9)
+
+
 class SpiedCSVWriter(CSVWriter):
     """CSV that calls ``on_chunk(number)`` before each chunk goes into the file, from 1.
 

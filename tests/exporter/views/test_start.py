@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from hashlib import sha256
 
 import pytest
 from django import forms
@@ -12,7 +13,6 @@ from rest_framework.test import APIClient
 
 from django_infra.exporter.export import enqueue_export
 from django_infra.exporter.models import ExportState, QueryExport
-from exporter.conftest import read
 from exporter.views.rows import LIST, get_detail, make_export
 from testapp.models import Author
 
@@ -47,7 +47,9 @@ def test_a_post_starts_a_named_export(login, user, author):
     assert response["Location"] == f"http://testserver{get_detail(export)}"
     assert response.json() == login.get(response["Location"]).json()
     assert response.json()["state"] == "success"
-    assert b'"Zo\xc3\xab, the 1st"' in read(export)
+    content = b"".join(login.get(response.json()["download_url"]).streaming_content)
+    assert b'"Zo\xc3\xab, the 1st"' in content
+    assert response.json()["checksum"] == sha256(content).hexdigest()
     assert "Retry-After" not in response
 
 

@@ -37,6 +37,7 @@ def test_an_export_has_these_keys_and_values(login, user):
         "name": "",
         "state": "success",
         "format": "csv",
+        "checksum": "",
         "created_by": user.pk,
         "created_at": to_json(export.created_at),
         "finished_at": to_json(export.finished_at),

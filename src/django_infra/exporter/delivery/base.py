@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import tempfile
@@ -31,6 +32,11 @@ class _CheckedFile(File):  # type: ignore[type-arg]  # no generic at run time
     def read(self, size: int = -1) -> bytes:
         self.check()
         return self.content.read(size)
+
+    def readinto(self, buffer: bytearray) -> int:
+        self.check()
+        size: int = self.content.readinto(buffer)  # type: ignore[attr-defined]  # files have it
+        return size
 
 
 class Delivery:
@@ -95,6 +101,13 @@ class Delivery:
         """Empty the temporary file."""
         self.file.seek(0)
         self.file.truncate()
+
+    def compute_checksum(self) -> str:
+        """Return the SHA-256 of what is in the temporary file, in hexadecimal."""
+        self.file.flush()
+        with self.temp_path.open("rb", buffering=0) as file:
+            content = _CheckedFile(file, name=self.name, check=self.check)
+            return hashlib.file_digest(content, "sha256").hexdigest()
 
     def deliver(self) -> int:
         """Save the file and return its size in bytes.
