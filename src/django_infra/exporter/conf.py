@@ -9,6 +9,8 @@ from django.conf import settings
 
 from django_infra.exporter.exceptions import InvalidSetting
 
+DEFAULT_ADMIN_REQUEST = "django_infra.exporter.changelists.requests.ChangeListRequest"
+
 
 class Settings:
     """Typed, uncached view of the ``EXPORTER_*`` settings."""
@@ -97,6 +99,21 @@ class Settings:
     def delete_rows_after(self) -> timedelta | None:
         """How long the row of an export is kept after its file, or after its failure."""
         return getattr(settings, "EXPORTER_DELETE_ROWS_AFTER", None)
+
+    @property
+    def admin_max_direct_rows(self) -> int:
+        """Rows that a change list may have to be exported while the browser waits."""
+        return getattr(settings, "EXPORTER_ADMIN_MAX_DIRECT_ROWS", 1000)
+
+    @property
+    def admin_related_depth(self) -> int:
+        """Relations to follow for the columns that a change list is exported with."""
+        return getattr(settings, "EXPORTER_ADMIN_RELATED_DEPTH", 2)
+
+    @property
+    def admin_request(self) -> str:
+        """Dotted path of the ChangeListRequest that completes the request of a worker."""
+        return getattr(settings, "EXPORTER_ADMIN_REQUEST", DEFAULT_ADMIN_REQUEST)
 
 
 conf = Settings()

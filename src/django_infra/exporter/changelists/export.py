@@ -1,0 +1,150 @@
+"""The named export of any change list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, time
+from typing import Any
+
+from django import forms
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import EmptyResultSet
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from django_infra.exporter.changelists import offers
+from django_infra.exporter.changelists.requests import get_hook, make_request, turn_request
+from django_infra.exporter.changelists.rows import clean_query, find_admin, read_rows
+from django_infra.exporter.columns import Values
+from django_infra.exporter.exceptions import ExportNotPermitted, InvalidParams
+from django_infra.exporter.named import NamedExport
+
+NAME = "admin-change-list"
+HEADERS = {"verbose": _("Names for people"), "names": _("Names of fields")}
+
+
+class ListField(forms.Field):
+    widget = forms.MultipleHiddenInput
+
+    def to_python(self, value: Any) -> list[str]:
+        return [str(each) for each in value or ()]
+
+
+class ChangeListForm(forms.Form):
+    """What a job carries of a change list."""
+
+    site = forms.CharField()
+    model = forms.CharField()
+    query = forms.CharField(required=False, strip=False)
+    # Whether the rows are those selected, or all of the change list.
+    is_selection = forms.BooleanField(required=False)
+    selected = ListField(required=False)
+    columns = ListField()
+    headers = forms.ChoiceField(choices=list(HEADERS.items()))
+    options = forms.JSONField(required=False)
+    request = forms.JSONField(required=False)
+
+
+class ChangeListExport(NamedExport):
+    """What the change list of an admin shows to the user who asks."""
+
+    name = NAME
+    verbose_name = _("Change list")
+    permission = None
+    needs_user = True
+    is_listed = False
+    form_class = ChangeListForm
+
+    def get_queryset(self, params: dict[str, Any], user: Any) -> QuerySet[Any, Any]:
+        return self._open(params, user)[1]
+
+    def get_values(self, params: dict[str, Any], user: Any) -> Values:
+        request, rows = self._open(params, user)
+        model_admin = find_admin(params["site"], params["model"])
+        columns = offers.list_columns(offers.list_groups(model_admin, request, rows))
+        paths: list[str] = params["columns"]
+        if refused := [path for path in paths if path not in columns]:
+            raise ExportNotPermitted(
+                f"The column {refused[0]!r} of {params['model']} is not offered to "
+                f"{user.get_username()!r}."
+            )
+        if params["headers"] == "names":
+            return paths
+        return {path: columns[path].header for path in paths}
+
+    def get_options(self, params: dict[str, Any], user: Any) -> Mapping[str, Any]:
+        return params["options"] or {}
+
+    def _open(self, params: dict[str, Any], user: Any) -> tuple[HttpRequest, QuerySet[Any, Any]]:
+        """Rebuild the change list once for all that asks for it."""
+        if "opened" not in params:
+            model_admin = find_admin(params["site"], params["model"])
+            captured = params["request"] or {}
+            request = make_request(model_admin, user, query=params["query"], captured=captured)
+            selected = params["selected"] if params["is_selection"] else None
+            params["opened"] = request, read_rows(model_admin, request, selected)
+        opened: tuple[HttpRequest, QuerySet[Any, Any]] = params["opened"]
+        return opened
+
+
+def make_params(
+    model_admin: ModelAdmin[Any],
+    request: HttpRequest,
+    *,
+    query: str,
+    selected: Sequence[str] | None,
+    columns: Sequence[str],
+    headers: str,
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return what an export of the change list that the request would see is to carry.
+
+    Raises ExportNotPermitted and InvalidParams, also where a worker would see other rows.
+    """
+    params = {
+        "site": model_admin.admin_site.name,
+        "model": model_admin.opts.label,
+        "query": clean_query(query),
+        "is_selection": selected is not None,
+        "selected": list(selected or ()),
+        "columns": list(columns),
+        "headers": headers,
+        "options": dict(options),
+        "request": get_hook().capture(request),
+    }
+    _check_same_rows(model_admin, request, params, selected)
+    return params
+
+
+def _check_same_rows(
+    model_admin: ModelAdmin[Any],
+    request: HttpRequest,
+    params: dict[str, Any],
+    selected: Sequence[str] | None,
+) -> None:
+    """Refuse what hangs on something in the request that a worker's has not."""
+    query, captured = params["query"], params["request"]
+    shown = read_rows(model_admin, turn_request(request, model_admin, query=query), selected)
+    try:
+        there = make_request(model_admin, request.user, query=query, captured=captured)
+        is_same = _describe(read_rows(model_admin, there, selected)) == _describe(shown)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+    else:
+        reason = "" if is_same else "it shows other rows"
+    if reason:
+        raise InvalidParams(
+            f"A worker cannot rebuild the change list of {model_admin.opts.label}: {reason}. "
+            "It has the user and the query string of the request; EXPORTER_ADMIN_REQUEST can "
+            "carry the rest."
+        )
+
+
+def _describe(rows: QuerySet[Any, Any]) -> Any:
+    """Return what SQL asks for the rows, whatever time it is."""
+    try:
+        sql, params = rows.query.sql_with_params()
+    except EmptyResultSet:
+        return None
+    return sql, [type(each) if isinstance(each, date | time) else each for each in params]

@@ -1,0 +1,307 @@
+"""The columns of a change list's rows that a user may have."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from django import forms
+from django.contrib.admin import ModelAdmin
+from django.contrib.admin.utils import flatten_fieldsets, label_for_field
+from django.contrib.auth import get_permission_codename
+from django.contrib.auth.forms import ReadOnlyPasswordHashWidget
+from django.db import models
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+
+from django_infra.exporter.conf import conf
+
+logger = logging.getLogger(__name__)
+
+TEXTS = (models.BinaryField, models.CharField, models.TextField)
+PASSWORD_WIDGETS = (forms.PasswordInput, ReadOnlyPasswordHashWidget)
+
+
+@dataclass(frozen=True)
+class OfferedColumn:
+    path: str
+    label: str
+    # In the file, unless it is to have the names of fields.
+    header: str
+
+
+@dataclass(frozen=True)
+class ColumnGroup:
+    """The columns of one model: that of the change list, or one that a relation leads to."""
+
+    label: str
+    path: str
+    columns: Sequence[OfferedColumn]
+
+
+@dataclass(frozen=True)
+class _Relation:
+    """A way to at most one other row."""
+
+    name: str
+    label: str
+    model: type[models.Model]
+    # What leads back.
+    reverse: str | None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the admin of one model shows to the user."""
+
+    model: type[models.Model]
+    model_admin: ModelAdmin[Any] | None
+    request: HttpRequest
+
+    def list_fields(self) -> list[Any]:
+        fields = [field for field in self.model._meta.concrete_fields if self._may_leave(field)]
+        if self.model_admin is None:
+            return fields
+        return [field for field in fields if self._is_shown(field)]
+
+    def _may_leave(self, field: Any) -> bool:
+        is_password = isinstance(field, TEXTS) and "password" in field.name.lower()
+        widget = getattr(self._form_fields.get(field.name), "widget", None)
+        return not is_password and not isinstance(widget, PASSWORD_WIDGETS)
+
+    def _is_shown(self, field: Any) -> bool:
+        if field.name in self._hidden:
+            return False
+        if field.primary_key or field.name in self._shown or field.attname in self._shown:
+            return True
+        # No form has such a field, unless somebody puts it there.
+        return not field.editable and self._shows_all
+
+    @cached_property
+    def _hidden(self) -> set[str]:
+        exclude = self._admin.get_exclude(self.request, None) or ()
+        return {*exclude, *getattr(self._admin, "export_exclude", ())}
+
+    @cached_property
+    def _shown(self) -> set[Any]:
+        listed = self._admin.get_list_display(self.request)
+        return {*listed, *self._form_names}
+
+    @cached_property
+    def _shows_all(self) -> bool:
+        """Whether nobody has chosen the fields of the form."""
+        kind = type(self._admin)
+        if kind.get_fields is not ModelAdmin.get_fields:
+            return False
+        chosen = self._admin.fields or self._admin.fieldsets
+        return kind.get_fieldsets is ModelAdmin.get_fieldsets and not chosen
+
+    @cached_property
+    def _form_names(self) -> set[Any]:
+        """Return the names in the form of a row; that of a new one may have others."""
+        try:
+            return set(flatten_fieldsets(self._admin.get_fieldsets(self.request, self.model())))
+        except Exception:
+            logger.warning("The fields of %r are not known.", self._admin, exc_info=True)
+            return set()
+
+    @cached_property
+    def _form_fields(self) -> dict[str, forms.Field]:
+        if self.model_admin is None:
+            return {}
+        try:
+            form = self.model_admin.get_form(self.request, self.model())
+            return dict(form.base_fields)
+        except Exception:
+            logger.warning("The form of %r is not known.", self.model_admin, exc_info=True)
+            return {}
+
+    @property
+    def _admin(self) -> Any:
+        return self.model_admin
+
+
+def list_groups(
+    model_admin: ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Any, Any]
+) -> list[ColumnGroup]:
+    """Return the columns that the user may export: those of the model first, then the related."""
+    own = _make_group(model_admin, request, model_admin.model)
+    annotations = _list_annotations(model_admin, queryset)
+    label = str(capfirst(model_admin.opts.verbose_name))
+    groups = [
+        replace(own, label=label, columns=[*own.columns, *annotations]),
+        *_list_related(model_admin, request, model_admin.model, depth=conf.admin_related_depth),
+    ]
+    return _tell_apart(_restrict(model_admin, groups))
+
+
+def list_columns(groups: Iterable[ColumnGroup]) -> dict[str, OfferedColumn]:
+    """Return the columns of all groups by their paths."""
+    return {column.path: column for group in groups for column in group.columns}
+
+
+def get_default_paths(
+    model_admin: ModelAdmin[Any], request: HttpRequest, groups: Sequence[ColumnGroup]
+) -> list[str]:
+    """Return what the change list shows, as far as it can be exported; else the model's own."""
+    found = [path for _, path in _match_display(model_admin, request, groups) if path is not None]
+    return list(dict.fromkeys(found)) or [column.path for column in groups[0].columns]
+
+
+def get_computed_names(
+    model_admin: ModelAdmin[Any], request: HttpRequest, groups: Sequence[ColumnGroup]
+) -> list[str]:
+    """Return the labels of what the change list shows, and no column stands for."""
+    return [
+        str(label_for_field(name, model_admin.model, model_admin))
+        for name, path in _match_display(model_admin, request, groups)
+        if path is None and name != "__str__"
+    ]
+
+
+def _match_display(
+    model_admin: ModelAdmin[Any], request: HttpRequest, groups: Sequence[ColumnGroup]
+) -> Iterator[tuple[Any, str | None]]:
+    columns = list_columns(groups)
+    for name in model_admin.get_list_display(request):
+        if name == "action_checkbox":
+            continue
+        candidates = (_name_key(name, model_admin), _get_ordering(name, model_admin))
+        yield name, next((path for path in candidates if path in columns), None)
+
+
+def _name_key(name: Any, model_admin: ModelAdmin[Any]) -> Any:
+    return model_admin.opts.pk.name if name == "pk" and model_admin.opts.pk else name
+
+
+def _get_ordering(name: Any, model_admin: ModelAdmin[Any]) -> str | None:
+    """Return what a computed column of the change list says that it is ordered by."""
+    function = name if callable(name) else getattr(model_admin, name, None)
+    if function is None:
+        function = getattr(model_admin.model, name, None)
+    if isinstance(function, property):
+        function = function.fget
+    ordering = getattr(function, "admin_order_field", None)
+    return ordering.lstrip("-") if isinstance(ordering, str) else None
+
+
+def _list_annotations(
+    model_admin: ModelAdmin[Any], queryset: QuerySet[Any, Any]
+) -> Iterator[OfferedColumn]:
+    for name in queryset.query.annotation_select:
+        label = str(capfirst(name.replace("_", " ").strip()))
+        yield OfferedColumn(name, label, label)
+
+
+def _make_group(
+    model_admin: ModelAdmin[Any],
+    request: HttpRequest,
+    model: type[models.Model],
+    *,
+    path: str = "",
+    label: str = "",
+) -> ColumnGroup:
+    site = model_admin.admin_site
+    own = model_admin if not path else site._registry.get(model)
+    columns = []
+    for field in Shown(model, own, request).list_fields():
+        name = str(capfirst(field.verbose_name))
+        if field.is_relation:
+            name = _("%s (ID)") % name
+        header = f"{label}: {name}" if label else name
+        columns.append(OfferedColumn(path + field.name, name, header))
+    return ColumnGroup(label, path, columns)
+
+
+def _list_related(
+    model_admin: ModelAdmin[Any],
+    request: HttpRequest,
+    model: type[models.Model],
+    *,
+    depth: int,
+    path: str = "",
+    label: str = "",
+    came_by: str | None = None,
+) -> Iterator[ColumnGroup]:
+    """Yield the groups of the models that the user may view, and what they lead to."""
+    if depth == 0:
+        return
+    for relation in _list_relations(model):
+        if relation.name == came_by or not _may_view(model_admin, request, relation.model):
+            continue
+        where: dict[str, Any] = {
+            "path": f"{path}{relation.name}__",
+            "label": f"{label}: {relation.label}" if label else relation.label,
+        }
+        group = _make_group(model_admin, request, relation.model, **where)
+        if group.columns:
+            yield group
+        yield from _list_related(
+            model_admin,
+            request,
+            relation.model,
+            depth=depth - 1,
+            came_by=relation.reverse,
+            **where,
+        )
+
+
+def _list_relations(model: type[models.Model]) -> Iterator[_Relation]:
+    fields: Iterable[Any] = model._meta.concrete_fields
+    for field in fields:
+        if not field.is_relation or field.remote_field.parent_link:
+            continue
+        is_single = field.one_to_one and not field.remote_field.hidden
+        back = field.related_query_name() if is_single else None
+        yield _Relation(field.name, str(capfirst(field.verbose_name)), field.related_model, back)
+    for relation in model._meta.related_objects:
+        if relation.one_to_one and not relation.parent_link:
+            related = relation.related_model
+            label = str(capfirst(related._meta.verbose_name))
+            yield _Relation(relation.name, label, related, relation.field.name)
+
+
+def _may_view(
+    model_admin: ModelAdmin[Any], request: HttpRequest, model: type[models.Model]
+) -> bool:
+    if (own := model_admin.admin_site._registry.get(model)) is not None:
+        return own.has_view_or_change_permission(request)
+    opts = model._meta
+    return any(
+        request.user.has_perm(f"{opts.app_label}.{get_permission_codename(action, opts)}")
+        for action in ("view", "change")
+    )
+
+
+def _restrict(model_admin: ModelAdmin[Any], groups: Sequence[ColumnGroup]) -> list[ColumnGroup]:
+    """Keep what the admin itself allows, if it says so."""
+    hidden = set(getattr(model_admin, "export_exclude", ()))
+    if not hidden:
+        return list(groups)
+    return [
+        replace(group, columns=[column for column in group.columns if column.path not in hidden])
+        for group in groups
+    ]
+
+
+def _tell_apart(groups: Sequence[ColumnGroup]) -> list[ColumnGroup]:
+    """Add the path to headers that several columns have."""
+    counts = Counter(column.header for group in groups for column in group.columns)
+    return [
+        replace(
+            group,
+            columns=[
+                column
+                if counts[column.header] == 1
+                else replace(column, header=f"{column.header} ({column.path})")
+                for column in group.columns
+            ],
+        )
+        for group in groups
+    ]

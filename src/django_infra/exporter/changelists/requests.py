@@ -1,0 +1,100 @@
+"""The request that a change list is rebuilt for, long after the one that asked for it."""
+
+from __future__ import annotations
+
+import copy
+from importlib import import_module
+from typing import Any, cast
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.admin import ModelAdmin
+from django.contrib.messages.storage.base import BaseStorage
+from django.http import HttpRequest, QueryDict
+from django.urls import resolve, reverse
+from django.utils.datastructures import MultiValueDict
+from django.utils.module_loading import import_string
+
+from django_infra.exporter.conf import conf
+from django_infra.exporter.exceptions import InvalidSetting
+
+
+class ChangeListRequest:
+    """What EXPORTER_ADMIN_REQUEST names: how a worker's request gets what middleware would add."""
+
+    def capture(self, request: HttpRequest) -> dict[str, Any]:
+        """Return what of the user's request the worker's needs, as JSON carries it."""
+        return {}
+
+    def restore(self, request: HttpRequest, captured: dict[str, Any]) -> None:
+        """Add it to the worker's request, which has a user, a path and a query string."""
+
+
+def get_hook() -> ChangeListRequest:
+    """Return the project's; raise InvalidSetting if it cannot be used."""
+    path = conf.admin_request
+    try:
+        hook = import_string(path)
+    except (ImportError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidSetting(
+            f"EXPORTER_ADMIN_REQUEST is {path!r}, but must be the dotted path of a "
+            f"ChangeListRequest: {error}"
+        ) from error
+    if not (isinstance(hook, type) and issubclass(hook, ChangeListRequest)):
+        raise InvalidSetting(
+            f"EXPORTER_ADMIN_REQUEST is {path!r}, which is not a subclass of "
+            "django_infra.exporter.changelists.requests.ChangeListRequest."
+        )
+    return hook()
+
+
+def make_request(
+    model_admin: ModelAdmin[Any], user: Any, *, query: str, captured: dict[str, Any]
+) -> HttpRequest:
+    """Return a GET of the change list by the user, as a worker can make it."""
+    request = HttpRequest()
+    request.META = {"SERVER_NAME": "localhost", "SERVER_PORT": "80"}
+    request.user = user
+    if apps.is_installed("django.contrib.sessions"):
+        request.session = import_module(settings.SESSION_ENGINE).SessionStore()
+    _lead(request, model_admin, query)
+    get_hook().restore(request, captured)
+    return request
+
+
+def turn_request(request: HttpRequest, model_admin: ModelAdmin[Any], *, query: str) -> HttpRequest:
+    """Return a GET of the change list with all that middleware has added to the request."""
+    turned = copy.copy(request)
+    _lead(turned, model_admin, query)
+    return turned
+
+
+def get_messages(request: HttpRequest) -> list[str]:
+    """Return what the change list has said to the user of a request made here."""
+    storage = cast(_Messages, cast(Any, request)._messages)
+    return storage.said
+
+
+class _Messages(BaseStorage):
+    """Keep what is said, and show it to nobody."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        super().__init__(request)
+        self.said: list[str] = []
+
+    def add(self, level: int, message: Any, extra_tags: str | None = "") -> None:
+        self.said.append(str(message))
+
+
+def _lead(request: Any, model_admin: ModelAdmin[Any], query: str) -> None:
+    """Make the request one for the change list."""
+    opts, site = model_admin.opts, model_admin.admin_site
+    name = f"admin:{opts.app_label}_{opts.model_name}_changelist"
+    path = reverse(name, current_app=site.name)
+    request.method = "GET"
+    request.path = request.path_info = path
+    request.resolver_match = resolve(path)
+    request.META = {**request.META, "REQUEST_METHOD": "GET", "QUERY_STRING": query}
+    request.GET = QueryDict(query)
+    request._post, request._files = QueryDict(), MultiValueDict()
+    request._messages = _Messages(request)

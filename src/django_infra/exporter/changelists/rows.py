@@ -1,0 +1,154 @@
+"""From a change list, as data, to the queryset of what it shows."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Sequence
+from typing import Any, cast
+
+from django.contrib.admin import ModelAdmin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.sites import all_sites
+from django.contrib.admin.views.main import ALL_VAR, ERROR_FLAG, PAGE_VAR, ChangeList
+from django.core.exceptions import SuspiciousOperation, ValidationError
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import HttpRequest, QueryDict
+from django.urls import get_resolver
+
+from django_infra.exporter.changelists.requests import get_messages, turn_request
+from django_infra.exporter.exceptions import ExportNotPermitted, InvalidParams
+
+# What the function of an action has that exports a change list.
+ACTION_MARK = "exports_change_list"
+
+# Which rows there are does not depend on them.
+IGNORED = (ALL_VAR, ERROR_FLAG, PAGE_VAR, "_facets", "_popup", "_to_field")
+
+
+class _Uncounted(Paginator):  # type: ignore[type-arg]  # no generic at run time
+    """Keep a change list from asking how many rows there are, and for those of a page."""
+
+    count = 0
+
+
+def find_admin(site_name: str, label: str) -> ModelAdmin[Any]:
+    """Return that of the model on the site; raise InvalidParams if there is none."""
+    sites: Any = all_sites
+    for is_last in (False, True):
+        for site in sites:
+            for model, model_admin in site._registry.items():
+                if site.name == site_name and model._meta.label == label:
+                    return cast("ModelAdmin[Any]", model_admin)
+        if not is_last:
+            # A site may be made, and its models registered, where the URLs are.
+            _ = get_resolver().url_patterns
+    raise InvalidParams(f"No admin site {site_name!r} has the model {label!r}.")
+
+
+def clean_query(text: str) -> str:
+    """Return the query string without what only chooses a page; raise InvalidParams."""
+    try:
+        query = QueryDict(text, mutable=True)
+    except SuspiciousOperation as error:
+        raise InvalidParams(f"The query string of the change list is too long: {error}") from error
+    for name in IGNORED:
+        query.pop(name, None)
+    for name, values in query.lists():
+        if any("\0" in each for each in (name, *values)):
+            raise InvalidParams("The query string of the change list has a NUL character.")
+    return query.urlencode()
+
+
+def check_permission(model_admin: ModelAdmin[Any], request: HttpRequest) -> None:
+    """Raise ExportNotPermitted unless the user may export what the change list shows."""
+    site, model = model_admin.admin_site, model_admin.opts
+    if not (site.has_permission(request) and model_admin.has_view_or_change_permission(request)):
+        raise ExportNotPermitted(
+            f"{request.user.get_username()!r} may not view {model.label} on the admin site "
+            f"{site.name!r}."
+        )
+    actions: Any = model_admin.get_actions(request).values()
+    if not any(hasattr(inspect.unwrap(function), ACTION_MARK) for function, *_ in actions):
+        raise ExportNotPermitted(
+            f"{type(model_admin).__qualname__} does not offer the action export_selected to "
+            f"{request.user.get_username()!r}."
+        )
+
+
+def get_rows(
+    model_admin: ModelAdmin[Any],
+    request: HttpRequest,
+    *,
+    query: str,
+    selected: Sequence[str] | None,
+) -> QuerySet[Any, Any]:
+    """Return what the change list shows to the user of a request, or those rows that are selected.
+
+    Raises ExportNotPermitted, and InvalidParams for what the change list refuses.
+    """
+    return read_rows(model_admin, turn_request(request, model_admin, query=query), selected)
+
+
+def read_rows(
+    model_admin: ModelAdmin[Any], request: HttpRequest, selected: Sequence[str] | None
+) -> QuerySet[Any, Any]:
+    """Return as ``get_rows()`` the rows for a request that is the change list's own."""
+    check_permission(model_admin, request)
+    rows = _without_distinct(_open_change_list(model_admin, request))
+    if selected is None:
+        return rows
+    key: Any = rows.model._meta.pk
+    while key.remote_field:
+        key = key.target_field
+    try:
+        keys = [key.to_python(each) for each in selected]
+        for each in keys:
+            key.run_validators(each)
+        return rows.filter(pk__in=keys)
+    except (TypeError, ValueError, ValidationError) as error:
+        raise InvalidParams(f"The selected keys do not suit {rows.model._meta.label}.") from error
+
+
+def _open_change_list(model_admin: ModelAdmin[Any], request: HttpRequest) -> ChangeList:
+    quiet: Any = copy.copy(model_admin)
+    quiet.paginator, quiet.show_full_result_count = _Uncounted, False
+    label = model_admin.opts.label
+    try:
+        change_list: ChangeList = quiet.get_changelist_instance(request)
+    except (IncorrectLookupParameters, SuspiciousOperation, ValidationError) as error:
+        raise InvalidParams(f"The change list of {label} refuses its filters: {error}") from error
+    if said := get_messages(request):
+        raise InvalidParams(f"The change list of {label} says: {' '.join(said)}")
+    return change_list
+
+
+def _without_distinct(change_list: Any) -> QuerySet[Any, Any]:
+    """Return the rows one by one, where DISTINCT would drop those that are alike in few columns."""
+    rows: QuerySet[Any, Any] = change_list.queryset
+    if not rows.query.distinct:
+        return rows
+    if rows.query.group_by is not None:
+        # One for each key.
+        return _clear_distinct(rows)
+    root: QuerySet[Any, Any] = change_list.root_queryset
+    if root.query.distinct:
+        root = _clear_distinct(root) if _has_no_join(root) else _get_all(root)
+    keys = rows.order_by().values("pk")
+    return root.filter(pk__in=keys).order_by(*rows.query.order_by)
+
+
+def _clear_distinct(rows: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
+    rows = rows.all()
+    rows.query.distinct = False
+    return rows
+
+
+def _has_no_join(rows: QuerySet[Any, Any]) -> bool:
+    return len(rows.query.alias_map) <= 1
+
+
+def _get_all(rows: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
+    everything: QuerySet[Any, Any] = rows.model._base_manager.using(rows.db).all()
+    return everything

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import Permission, User
+from django.test import RequestFactory
+
+from django_infra.exporter.changelists.offers import (
+    get_computed_names,
+    get_default_paths,
+    list_columns,
+    list_groups,
+)
+from django_infra.exporter.changelists.rows import get_rows
+from django_infra.exporter.exceptions import ExportNotPermitted
+from testapp.admin import export_selected
+from testapp.models import Author, Book, Profile
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def offer(staff):
+    """List what a user is offered of a change list."""
+
+    def offer(model, user=None):
+        request = RequestFactory().get("/")
+        request.user = user or staff
+        model_admin = admin.site.get_model_admin(model)
+        rows = get_rows(model_admin, request, query="", selected=None)
+        return model_admin, request, list_groups(model_admin, request, rows)
+
+    return offer
+
+
+def get_paths(offered):
+    return list(list_columns(offered[2]))
+
+
+def test_the_fields_of_the_model_its_annotations_and_what_relations_lead_to(offer):
+    assert get_paths(offer(Author)) == [
+        "id",
+        "name",
+        "email",
+        "publisher",
+        "book_count",
+        "loud",
+        "publisher__id",
+        "publisher__name",
+    ]
+
+
+def test_groups_and_headers_say_where_columns_come_from(offer):
+    groups = offer(Book)[2]
+    assert [(group.label, group.path) for group in groups] == [
+        ("Book", ""),
+        ("Author", "author__"),
+        ("Author: Publisher", "author__publisher__"),
+    ]
+    headers = [column.header for column in list_columns(groups).values()]
+    assert headers == [
+        "ID", "Title", "Author (ID)", "Pages", "Price", "Published at", "Data",
+        "Author: ID", "Author: Name", "Author: Email", "Author: Publisher (ID)",
+        "Author: Publisher: ID", "Author: Publisher: Name",
+    ]  # fmt: skip
+
+
+def test_what_the_change_list_shows_is_chosen_first(offer):
+    offered = offer(Author)
+    assert get_default_paths(*offered) == ["name", "publisher", "book_count", "loud"]
+    assert get_computed_names(*offered) == ["initial letter"]
+
+
+def test_a_list_of_objects_alone_has_the_columns_of_the_model(offer, admin_user):
+    offered = offer(Profile, admin_user)
+    assert get_default_paths(*offered) == [column.path for column in offered[2][0].columns]
+    assert get_computed_names(*offered) == []
+
+
+@pytest.mark.parametrize(("depth", "count"), [(0, 7), (1, 11), (2, 13), (3, 13)])
+def test_the_depth_is_a_setting(offer, settings, depth, count):
+    settings.EXPORTER_ADMIN_RELATED_DEPTH = depth
+    assert len(get_paths(offer(Book))) == count
+
+
+def test_related_models_need_the_permission_to_view_them(offer, staff):
+    staff.user_permissions.remove(Permission.objects.get(codename="view_publisher"))
+    user = User.objects.get(pk=staff.pk)
+    assert not any("publisher__" in path for path in get_paths(offer(Book, user)))
+    assert "publisher" in get_paths(offer(Author, user))
+
+
+def test_fields_that_the_admin_hides_are_not_offered(offer, admin_user):
+    # AuthorAdmin has no "born" among its fields; ProfileAdmin excludes "token".
+    assert "born" not in get_paths(offer(Author))
+    assert "author__born" not in get_paths(offer(Book))
+    paths = get_paths(offer(Profile, admin_user))
+    assert "token" not in paths
+    assert {"created_at", "changed_at"} < set(paths)
+
+
+def test_passwords_are_never_offered(offer, admin_user, monkeypatch):
+    monkeypatch.setattr(UserAdmin, "actions", [export_selected])
+    paths = get_paths(offer(User, admin_user))
+    assert "username" in paths
+    assert not any("password" in path for path in paths)
+
+
+def test_more_can_be_kept_back(offer, monkeypatch):
+    kind = type(admin.site.get_model_admin(Author))
+    monkeypatch.setattr(kind, "export_exclude", ["email", "loud", "publisher__id"], raising=False)
+    assert get_paths(offer(Author)) == [
+        "id", "name", "publisher", "book_count", "publisher__name",
+    ]  # fmt: skip
+    assert "author__email" not in get_paths(offer(Book))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "born",
+        "books__title",
+        "publisher__authors__email",
+        "password",
+        "pk",
+        "nope",
+        "id\0",
+        "id__exact",
+    ],
+)
+def test_what_is_not_offered_is_not_exported(ask, export, path):
+    with pytest.raises(ExportNotPermitted if "\0" not in path else ValueError):
+        export(Author, columns=["id", path])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_headers_are_for_people_or_for_machines(export):
+    columns = ["id", "publisher__name", "book_count"]
+    assert export(Author, columns=columns) == [columns]
+    assert export(Author, columns=columns, headers="verbose") == [
+        ["ID", "Publisher: Name", "Book count"]
+    ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_columns_come_in_the_order_that_was_chosen(export):
+    assert export(Author, columns=["loud", "id", "name"]) == [["loud", "id", "name"]]
