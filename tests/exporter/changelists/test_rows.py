@@ -4,8 +4,9 @@ import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Permission
 from django.db.models import Count
+from django.test import RequestFactory
 
-from django_infra.exporter.changelists.export import NAME
+from django_infra.exporter.changelists.export import NAME, renew_params
 from django_infra.exporter.changelists.requests import ChangeListRequest
 from django_infra.exporter.changelists.rows import clean_query
 from django_infra.exporter.exceptions import ExportNotPermitted, InvalidExport, InvalidParams
@@ -222,8 +223,6 @@ def tenant(monkeypatch):
         monkeypatch.setattr(type(admin.site.get_model_admin(Author)), "get_queryset", get_queryset)
         monkeypatch.setattr("django.test.client.RequestFactory.request", add_tenant)
 
-    from django.test import RequestFactory
-
     request = RequestFactory.request
 
     def add_tenant(self, **kwargs):
@@ -245,3 +244,14 @@ def test_what_middleware_adds_can_be_carried(library, export, tenant, settings):
     settings.EXPORTER_ADMIN_REQUEST = f"{__name__}.TenantRequest"
     tenant(of_tenant)
     assert export(Author, columns=["name"])[1:] == [["Author 3"]] * 5
+
+
+def test_who_runs_it_again_does_so_with_their_own_request(
+    library, ask, tenant, settings, staff, admin_user
+):
+    settings.EXPORTER_ADMIN_REQUEST = f"{__name__}.TenantRequest"
+    tenant(of_tenant)
+    params = ask(Author, query="q=author", selected=["1"], columns=["name"])
+    request = RequestFactory().post("/anywhere/")
+    request.user, request.tenant = admin_user, "Author 1"
+    assert renew_params(request, params) == params | {"request": {"tenant": "Author 1"}}

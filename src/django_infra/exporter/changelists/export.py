@@ -117,6 +117,22 @@ def make_params(
     return params
 
 
+def renew_params(request: HttpRequest, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the params for an export of the same change list by whoever requests it now.
+
+    What has been captured of somebody else's request is not theirs. Raises as ``make_params()``.
+    """
+    return make_params(
+        find_admin(params.get("site", ""), params.get("model", "")),
+        request,
+        query=params.get("query", ""),
+        selected=params.get("selected") if params.get("is_selection") else None,
+        columns=params.get("columns", ()),
+        headers=params.get("headers", "verbose"),
+        options=params.get("options") or {},
+    )
+
+
 def _check_same_rows(
     model_admin: ModelAdmin[Any],
     request: HttpRequest,
