@@ -2,26 +2,65 @@
 
 from __future__ import annotations
 
+import logging
 import posixpath
 from datetime import timedelta
 from typing import Any
 
 from django.core.files import File
-from django.http import HttpResponse, HttpResponseRedirect
+from django.db.models import TextChoices
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 
 from django_infra.api.files import FileStreamResponse, content_disposition, sign_storage_url
 from django_infra.exporter.exceptions import InvalidSetting
 from django_infra.exporter.formats import get_formats, get_writer
-from django_infra.exporter.models import QueryExport
+from django_infra.exporter.models import ExportState, QueryExport
 from django_infra.exporter.writers.base import Writer
+
+logger = logging.getLogger(__name__)
 
 # For a browser to follow at once.
 REDIRECT_EXPIRES_IN = timedelta(minutes=1)
 
 
-def open_download(request: Request, export: QueryExport) -> HttpResponseBase:
+class Refusal(TextChoices):
+    """Why there is no file to send."""
+
+    UNFINISHED = "unfinished", _("The export is not finished.")
+    FAILED = "failed", _("The export failed.")
+    EXPIRED = "expired", _("The file has expired.")
+    GONE = "gone", _("The file is gone.")
+    UNREADABLE = "unreadable", _("The file cannot be read now.")
+
+
+def send_file(request: HttpRequest | Request, export: QueryExport) -> HttpResponseBase | Refusal:
+    """Return the file, or where it is, or why not; a row whose file is gone says so from now on."""
+    if (refusal := _find_refusal(export)) is not None:
+        return refusal
+    try:
+        return open_download(request, export)
+    except FileNotFoundError:
+        export.lose_file()
+        return Refusal.GONE
+    except Exception:
+        logger.exception("Could not send the file of %s.", export.pk)
+        return Refusal.UNREADABLE
+
+
+def _find_refusal(export: QueryExport) -> Refusal | None:
+    if not export.has_ended:
+        return Refusal.UNFINISHED
+    if export.state != ExportState.SUCCESS:
+        return Refusal.FAILED
+    if export.has_expired:
+        return Refusal.EXPIRED
+    return None if export.file else Refusal.GONE
+
+
+def open_download(request: HttpRequest | Request, export: QueryExport) -> HttpResponseBase:
     """Return the file, or the redirect to where the storage itself gives it.
 
     Raises FileNotFoundError if the storage says that it has no such file, and what it raises
@@ -54,7 +93,7 @@ def open_download(request: Request, export: QueryExport) -> HttpResponseBase:
 
 
 def _redirect(
-    request: Request, url: str, export: QueryExport, described: dict[str, Any]
+    request: HttpRequest | Request, url: str, export: QueryExport, described: dict[str, Any]
 ) -> HttpResponse:
     if request.method != "HEAD":
         return HttpResponseRedirect(url)
@@ -68,7 +107,7 @@ def _redirect(
 
 
 def _stream(
-    request: Request, file: File[Any], export: QueryExport, described: dict[str, Any]
+    request: HttpRequest | Request, file: File[Any], export: QueryExport, described: dict[str, Any]
 ) -> FileStreamResponse:
     return FileStreamResponse(
         request,

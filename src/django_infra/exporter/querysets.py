@@ -97,7 +97,7 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
 
     def visible_to(self, user: Any) -> Self:
         """Keep the user's own exports, or all of them for staff who may view exports."""
-        if getattr(user, "is_staff", False) and user.has_perm("exporter.view_queryexport"):
+        if may_view_all(user):
             return self.all()
         # Something else may have the key of a user, and one without a key would be shown the rows
         # that have no owner.
@@ -186,6 +186,11 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
         for name in ("heartbeat_at", "handed_over_at"):
             if isinstance(export.__dict__.get(name), DatabaseTime):
                 del export.__dict__[name]
+
+
+def may_view_all(user: Any) -> bool:
+    """Tell whether the user may see the exports of others."""
+    return getattr(user, "is_staff", False) and user.has_perm("exporter.view_queryexport")
 
 
 def make_id(model: type[models.Model]) -> str:

@@ -63,11 +63,16 @@ class MetadataSerializer(PartialSerializerMixin, serializers.Serializer[QueryExp
         user: Any = self.context["request"].user
         if not export.error_log or getattr(user, "is_staff", False):
             return export.error_log
-        type_name = export.error_log.partition(":")[0]
-        for error, reason in REASONS.items():
-            if type_name == f"{error.__module__}.{error.__qualname__}":
-                return str(reason)
-        return _("The export failed.")
+        return str(find_reason(export.error_log) or _("The export failed."))
+
+
+def find_reason(error_log: str) -> str | None:
+    """Return what users are told of an error of our own, if it is one of those."""
+    type_name = error_log.partition(":")[0]
+    for error, reason in REASONS.items():
+        if type_name == f"{error.__module__}.{error.__qualname__}":
+            return str(reason)
+    return None
 
 
 class QueryExportSerializer(PartialSerializerMixin, serializers.ModelSerializer[QueryExport]):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -33,11 +32,11 @@ from django_infra.api.filters import FilterBackend
 from django_infra.api.pagination import KeysetPagination
 from django_infra.exporter import links
 from django_infra.exporter.catalog import describe
-from django_infra.exporter.downloads import open_download
+from django_infra.exporter.downloads import Refusal, send_file
 from django_infra.exporter.exceptions import HandoverFailed
 from django_infra.exporter.filters import QueryExportFilterSet
 from django_infra.exporter.jobs import EXPORT_ID
-from django_infra.exporter.models import ExportState, QueryExport
+from django_infra.exporter.models import QueryExport
 from django_infra.exporter.named import NamedExport
 from django_infra.exporter.negotiation import FormatNegotiation
 from django_infra.exporter.permissions import MayChangeExport
@@ -49,10 +48,16 @@ from django_infra.exporter.throttling import StartThrottle
 if apps.is_installed("drf_spectacular"):
     import_module("django_infra.exporter.schema")
 
-logger = logging.getLogger(__name__)
-
 MAX_POLLING_INTERVAL = 5  # seconds
 POLLING_INTERVAL = 2  # seconds, where nothing tells how long it takes
+
+REFUSAL_STATUSES = {
+    Refusal.UNFINISHED: status.HTTP_409_CONFLICT,
+    Refusal.FAILED: status.HTTP_409_CONFLICT,
+    Refusal.EXPIRED: status.HTTP_410_GONE,
+    Refusal.GONE: status.HTTP_404_NOT_FOUND,
+    Refusal.UNREADABLE: status.HTTP_503_SERVICE_UNAVAILABLE,
+}
 
 
 class QueryExportViewSet(
@@ -216,24 +221,14 @@ class QueryExportViewSet(
         return self.serializer_class if is_start else self.get_serializer_class()
 
     def _send(self, export: QueryExport) -> HttpResponseBase:
-        if not export.has_ended:
-            interval = _get_polling_interval(export)
-            return _refuse(_("The export is not finished."), status.HTTP_409_CONFLICT, interval)
-        if export.state != ExportState.SUCCESS:
-            return _refuse(_("The export failed."), status.HTTP_409_CONFLICT)
-        if export.has_expired:
-            return _refuse(_("The file has expired."), status.HTTP_410_GONE)
-        if not export.file:
-            return _refuse(_("The file is gone."), status.HTTP_404_NOT_FOUND)
-        try:
-            return open_download(self.request, export)
-        except FileNotFoundError:
-            export.lose_file()
-            return _refuse(_("The file is gone."), status.HTTP_404_NOT_FOUND)
-        except Exception:
-            logger.exception("Could not send the file of %s.", export.pk)
-            message = _("The file cannot be read now.")
-            return _refuse(message, status.HTTP_503_SERVICE_UNAVAILABLE, MAX_POLLING_INTERVAL)
+        outcome = send_file(self.request, export)
+        if not isinstance(outcome, Refusal):
+            return outcome
+        retry_after = {
+            Refusal.UNFINISHED: _get_polling_interval(export),
+            Refusal.UNREADABLE: MAX_POLLING_INTERVAL,
+        }
+        return _refuse(str(outcome.label), REFUSAL_STATUSES[outcome], retry_after.get(outcome))
 
 
 class Conflict(APIException):
