@@ -1,0 +1,85 @@
+"""What staff do with exports, on the list and on the page of one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin import actions
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.translation import gettext_lazy as _
+
+from django_infra.exporter.admin.outcomes import Outcome, tell
+from django_infra.exporter.exceptions import (
+    ExporterError,
+    ExportNotPermitted,
+    HandoverFailed,
+    TooManyExports,
+)
+from django_infra.exporter.export import enqueue_export
+from django_infra.exporter.models import QueryExport
+from django_infra.exporter.permissions import may_change
+
+
+@admin.action(permissions=["cancel"], description=_("Cancel selected exports"))
+def cancel_selected(model_admin: Any, request: HttpRequest, queryset: Any) -> None:
+    tell(model_admin, request, cancel(queryset, request.user))
+
+
+@admin.action(permissions=["run_again"], description=_("Run selected exports again"))
+def run_selected_again(model_admin: Any, request: HttpRequest, queryset: Any) -> None:
+    _started, outcomes = run_again(queryset.defer(None), request.user)
+    tell(model_admin, request, outcomes)
+
+
+@admin.action(permissions=["delete"], description=_("Delete selected exports with their files"))
+def delete_selected(
+    model_admin: Any, request: HttpRequest, queryset: Any
+) -> HttpResponseBase | None:
+    return actions.delete_selected(model_admin, request, queryset)
+
+
+def cancel(exports: Iterable[QueryExport], user: Any) -> Counter[Outcome]:
+    """Cancel what has not ended, as far as the user may, and count what became of each."""
+    outcomes: Counter[Outcome] = Counter()
+    for export in exports:
+        if not may_change(user, export):
+            outcomes[Outcome.FOREIGN] += 1
+        else:
+            outcomes[Outcome.CANCELLED if export.cancel(by=user) else Outcome.ENDED] += 1
+    return outcomes
+
+
+def run_again(
+    exports: Iterable[QueryExport], user: Any
+) -> tuple[list[QueryExport], Counter[Outcome]]:
+    """Start each export anew, for the user; return the new rows and what became of each."""
+    outcomes: Counter[Outcome] = Counter()
+    started = []
+    for export in exports:
+        if not export.has_ended:
+            outcomes[Outcome.UNFINISHED] += 1
+        elif not export.name:
+            outcomes[Outcome.UNNAMED] += 1
+        else:
+            try:
+                started.append(_start(export, user))
+                outcomes[Outcome.STARTED] += 1
+            except ExporterError as error:
+                outcomes[_judge(error)] += 1
+    return started, outcomes
+
+
+def _start(export: QueryExport, user: Any) -> QueryExport:
+    return enqueue_export(export.name, export.params, created_by=user, format=export.format)
+
+
+def _judge(error: ExporterError) -> Outcome:
+    if isinstance(error, ExportNotPermitted):
+        return Outcome.FORBIDDEN
+    if isinstance(error, TooManyExports):
+        return Outcome.TOO_MANY
+    return Outcome.UNREACHABLE if isinstance(error, HandoverFailed) else Outcome.IMPOSSIBLE

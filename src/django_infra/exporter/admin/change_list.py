@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ChangeList
+from django.http import HttpRequest
+
+from django_infra.exporter.querysets import QueryExportQuerySet
+
+LARGE_FIELDS = frozenset({"error_log", "failures", "params", "columns"})
+
+
+def defer_large(rows: QueryExportQuerySet) -> QueryExportQuerySet:
+    """Leave in the database what a list does not show."""
+    return rows.defer(*LARGE_FIELDS.intersection(field.name for field in rows.model._meta.fields))
+
+
+class ExportChangeList(ChangeList):
+    def get_filters_params(self, params: Any = None) -> dict[str, Any]:
+        found: dict[str, Any] = super().get_filters_params(params)
+        # PostgreSQL answers a NUL with an error.
+        if any("\0" in text for values in found.values() for text in values):
+            raise IncorrectLookupParameters
+        return found
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> Any:
+        rows: Any = super().get_queryset(request, exclude_parameters)
+        return defer_large(rows)
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether a row of the page may change by itself."""
+        return any(not export.has_ended for export in self.result_list)

@@ -1,0 +1,88 @@
+"""What is known of an export, as people read it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.apps import apps
+from django.template.defaultfilters import filesizeformat
+from django.utils import formats, timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from django_infra.exporter.models import ExportState, QueryExport
+from django_infra.exporter.registry import registry
+
+SECOND = timedelta(seconds=1)
+FEW = 10  # rows a second, below which a decimal says something
+
+
+def get_title(export: QueryExport) -> str:
+    """Return the name that people know: of the named export, or else of the model."""
+    for named in registry.exports:
+        if export.name and named.name == export.name:
+            return str(named.verbose_name or named.name)
+    return export.name or get_model_title(export)
+
+
+def get_model_title(export: QueryExport) -> str:
+    """Return the model's own name, or its label if the project has it no more."""
+    try:
+        return str(apps.get_model(export.model_label)._meta.verbose_name_plural)
+    except (LookupError, ValueError):
+        return export.model_label
+
+
+def measure(export: QueryExport) -> timedelta | None:
+    """Return how long the last attempt took, or takes until now."""
+    if export.job_time is not None:
+        return export.job_time
+    if export.start_time is None:
+        return None
+    end = export.finished_at if export.has_ended else timezone.now()
+    return None if end is None else max(end - export.start_time, timedelta(0))
+
+
+def show_duration(period: timedelta | None) -> str | None:
+    if period is None:
+        return None
+    if period < SECOND:
+        return _("%(seconds)s s") % {"seconds": formats.number_format(period.total_seconds(), 2)}
+    clock = str(timedelta(seconds=period.seconds))
+    if not period.days:
+        return clock
+    days = ngettext("%(count)s day", "%(count)s days", period.days) % {"count": period.days}
+    return days if not period.seconds else f"{days} {clock}"
+
+
+def show_rows(export: QueryExport) -> str | None:
+    return None if export.row_count is None else formats.localize(export.row_count)
+
+
+def show_size(export: QueryExport) -> str | None:
+    return None if export.file_size is None else filesizeformat(export.file_size)
+
+
+def show_rate(export: QueryExport) -> str | None:
+    period = measure(export)
+    if not period or not export.row_count or export.state == ExportState.SCHEDULED:
+        return None
+    rate = export.row_count / period.total_seconds()
+    shown = formats.number_format(rate, 1) if rate < FEW else formats.localize(round(rate))
+    return _("%(rate)s rows/s") % {"rate": shown}
+
+
+def show_progress(export: QueryExport) -> str:
+    """Return percent and rows, as far as they are known."""
+    parts = []
+    if export.progress_percent is not None:
+        percent = formats.localize(export.progress_percent)
+        parts.append(_("%(percent)s%%") % {"percent": percent})
+    if export.row_count is not None:
+        rows = ngettext("%(count)s row", "%(count)s rows", export.row_count)
+        parts.append(rows % {"count": show_rows(export)})
+    return " · ".join(parts)
+
+
+def show_time(time: datetime | None) -> str | None:
+    return None if time is None else formats.localize(timezone.localtime(time))

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.widgets import AutocompleteSelect
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from django_infra.exporter.conf import conf
+from django_infra.exporter.formats import get_formats
+from django_infra.exporter.models import QueryExport
+from django_infra.exporter.querysets import QueryExportQuerySet
+from django_infra.exporter.registry import registry
+
+OWNER = "created_by"
+
+
+class FormatFilter(admin.SimpleListFilter):
+    title = _("format")
+    parameter_name = "format"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        # Those of the rows would take a look at all of them.
+        return _add_current([(name, name) for name in get_formats()], self.value())
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> QueryExportQuerySet:
+        rows: QueryExportQuerySet = queryset
+        return rows.filter(format=self.value()) if self.value() else rows
+
+
+class NameFilter(admin.SimpleListFilter):
+    title = _("name")
+    parameter_name = "name"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        names = [(named.name, named.verbose_name or named.name) for named in registry.exports]
+        return _add_current(names, self.value())
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> QueryExportQuerySet:
+        rows: QueryExportQuerySet = queryset
+        return rows.filter(name=self.value()) if self.value() else rows
+
+
+def _add_current(lookups: list[tuple[str, Any]], value: str | None) -> list[tuple[str, Any]]:
+    """Offer what is chosen even if it is not configured any more."""
+    is_known = not value or value in {name for name, _label in lookups}
+    return lookups if is_known else [*lookups, (str(value), value)]
+
+
+class StuckFilter(admin.SimpleListFilter):
+    """Exports that only a recovery moves on: the worker is gone, or none has come."""
+
+    title = _("health")
+    parameter_name = "stuck"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("1", _("Stuck"))]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> QueryExportQuerySet:
+        rows: QueryExportQuerySet = queryset
+        if self.value() != "1":
+            return rows
+        return rows.unfinished().neglected(lease=conf.lease, timeout=conf.handover_timeout)
+
+
+class OwnerFilter(admin.SimpleListFilter):
+    """The user, found by typing, where the admin of users has a search."""
+
+    title = _("created by")
+    parameter_name = OWNER
+    template = "admin/exporter/queryexport/owner_filter.html"
+
+    def __init__(
+        self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any
+    ) -> None:
+        self.form_class = make_owner_form(model_admin.admin_site)
+        super().__init__(request, params, model, model_admin)
+        if value := self.value():
+            try:
+                get_user_model()._meta.pk.to_python(value)
+            except ValidationError as error:
+                raise IncorrectLookupParameters from error
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return []
+
+    def has_output(self) -> bool:
+        return True
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> QueryExportQuerySet:
+        owner: Any = self.value()
+        rows: QueryExportQuerySet = queryset
+        return rows.filter(created_by=owner) if owner else rows
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        """Yield the form and what else the address says, which stays when the form is sent."""
+        yield {
+            "form": self.form_class({OWNER: self.value() or ""}),
+            "is_chosen": bool(self.value()),
+            "query_string": changelist.get_query_string(remove=[OWNER]),
+            "others": [
+                (name, value)
+                for name, values in changelist.filter_params.items()
+                if name != OWNER
+                for value in values
+            ],
+        }
+
+
+def make_owner_form(admin_site: admin.AdminSite) -> type[forms.Form]:
+    """Return the form in which the user is chosen whose exports the list shows."""
+    relation: Any = QueryExport._meta.get_field(OWNER)
+    widget = AutocompleteSelect(relation, admin_site, attrs={"id": "export-owner"})
+
+    class OwnerForm(forms.Form):
+        created_by = forms.ModelChoiceField(
+            get_user_model()._default_manager.all(),
+            required=False,
+            label=_("created by"),
+            widget=widget,
+        )
+
+    return OwnerForm
+
+
+def can_find_owners(admin_site: admin.AdminSite, request: HttpRequest) -> bool:
+    """Tell whether the site lets the user look for users."""
+    user_model = get_user_model()
+    if not admin_site.is_registered(user_model):
+        return False
+    users = admin_site.get_model_admin(user_model)
+    return bool(users.get_search_fields(request)) and users.has_view_permission(request)

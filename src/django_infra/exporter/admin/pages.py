@@ -1,0 +1,123 @@
+"""The pages of exports that Django's admin has no like of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin.utils import quote, unquote
+from django.core.exceptions import PermissionDenied
+from django.db import connections, transaction
+from django.http import HttpRequest, HttpResponseRedirect, JsonResponse
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path, reverse
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_POST, require_safe
+
+from django_infra.exporter.admin.actions import cancel, run_again
+from django_infra.exporter.admin.change_list import defer_large
+from django_infra.exporter.admin.displays import make_news
+from django_infra.exporter.admin.outcomes import tell
+from django_infra.exporter.admin.rights import ExportRights
+from django_infra.exporter.downloads import Refusal, send_file
+from django_infra.exporter.jobs import EXPORT_ID
+from django_infra.exporter.models import QueryExport
+
+MAX_WATCHED = 200
+
+View = Callable[..., HttpResponseBase]
+
+
+def run_without_transaction(view: View) -> View:
+    """Keep what is written when the answer is an error, and have it there when a job begins."""
+    for alias in connections:
+        view = transaction.non_atomic_requests(alias)(view)
+    return view
+
+
+class ExportPages(ExportRights):
+    def get_urls(self) -> list[URLPattern]:
+        urls = super().get_urls()
+        for url in urls:
+            # Its actions start and cancel too.
+            if str(url.name).endswith("_changelist"):
+                url.callback = run_without_transaction(url.callback)
+        # Before Django's own, of which the last takes any path.
+        return [
+            self._route("progress/", self.progress_view, "progress"),
+            self._route("<str:object_id>/download/", self.download_view, "download"),
+            self._route("<str:object_id>/cancel/", self.cancel_view, "cancel"),
+            self._route("<str:object_id>/run-again/", self.run_again_view, "run_again"),
+            *urls,
+        ]
+
+    def _route(self, route: str, view: View, name: str) -> URLPattern:
+        view = run_without_transaction(self.admin_site.admin_view(view))
+        return path(route, view, name=f"exporter_queryexport_{name}")
+
+    def get_link(self, name: str, *args: Any) -> str:
+        """Return the URL of a page of exports on this admin site."""
+        full_name = f"admin:exporter_queryexport_{name}"
+        return reverse(full_name, args=args, current_app=self.admin_site.name)
+
+    def get_download_url(self, export: QueryExport) -> str:
+        return self.get_link("download", quote(export.pk))
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> QueryExport | None:
+        # PostgreSQL answers a NUL with an error.
+        if not EXPORT_ID.fullmatch(str(object_id)):
+            return None
+        return super().get_object(request, object_id, from_field)
+
+    @method_decorator(require_safe)
+    def progress_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer with what is new of the exports whose ids are asked for."""
+        asked = [id for id in request.GET.getlist("id") if EXPORT_ID.fullmatch(id)]
+        rows = QueryExport.objects.visible_to(request.user).filter(pk__in=asked[:MAX_WATCHED])
+        news = {
+            export.pk: make_news(export, self.get_download_url(export))
+            for export in defer_large(rows)
+        }
+        return JsonResponse({"exports": news}, headers={"Cache-Control": "no-store"})
+
+    @method_decorator(require_safe)
+    def download_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        if (export := self._find(request, object_id)) is None:
+            return self._say_missing(request, object_id)
+        outcome = send_file(request, export)
+        if not isinstance(outcome, Refusal):
+            return outcome
+        self.message_user(request, outcome.label, messages.ERROR)
+        return self._lead_to(export)
+
+    @method_decorator(require_POST)
+    def cancel_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        if (export := self._find(request, object_id)) is None:
+            return self._say_missing(request, object_id)
+        tell(self, request, cancel([export], request.user))
+        return self._lead_to(export)
+
+    @method_decorator(require_POST)
+    def run_again_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        if (export := self._find(request, object_id)) is None:
+            return self._say_missing(request, object_id)
+        started, outcomes = run_again([export], request.user)
+        tell(self, request, outcomes)
+        return self._lead_to(started[0] if started else export)
+
+    def _find(self, request: HttpRequest, object_id: str) -> QueryExport | None:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return self.get_object(request, unquote(object_id))
+
+    def _say_missing(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        # As Django's own pages do it.
+        lead_back: Any = super()._get_obj_does_not_exist_redirect  # type: ignore[misc]
+        response: HttpResponseBase = lead_back(request, self.opts, object_id)
+        return response
+
+    def _lead_to(self, export: QueryExport) -> HttpResponseRedirect:
+        return HttpResponseRedirect(self.get_link("change", quote(export.pk)))

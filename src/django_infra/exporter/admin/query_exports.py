@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth import get_user_model
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext_lazy as _
+
+from django_infra.exporter.admin.actions import (
+    cancel_selected,
+    delete_selected,
+    run_selected_again,
+)
+from django_infra.exporter.admin.change_list import ExportChangeList
+from django_infra.exporter.admin.displays import ExportColumns, ExportFacts, show_badge, show_bar
+from django_infra.exporter.admin.facts import get_title
+from django_infra.exporter.admin.filters import (
+    OWNER,
+    FormatFilter,
+    NameFilter,
+    OwnerFilter,
+    StuckFilter,
+    can_find_owners,
+    make_owner_form,
+)
+from django_infra.exporter.admin.pages import ExportPages
+from django_infra.exporter.admin.timeline import list_failures, list_steps
+from django_infra.exporter.models import QueryExport
+from django_infra.exporter.querysets import QueryExportQuerySet, may_view_all
+
+
+@admin.register(QueryExport)
+class QueryExportAdmin(ExportColumns, ExportFacts, ExportPages):
+    """What exports did and do, to look at: a row is written by its export alone."""
+
+    list_display = (
+        "id",
+        "title",
+        "badge",
+        "progress",
+        "rows",
+        "size",
+        "duration",
+        "rate",
+        OWNER,
+        "start",
+        "download",
+    )
+    list_filter = ("state", FormatFilter, NameFilter, OwnerFilter, StuckFilter)
+    date_hierarchy = "created_at"
+    show_full_result_count = False
+    list_per_page = 50
+    actions = (cancel_selected, run_selected_again, delete_selected)
+    fieldsets = (
+        (
+            _("File"),
+            {
+                "fields": (
+                    "stored_file",
+                    "rows",
+                    "size",
+                    "format",
+                    "storage_alias",
+                    "sha256",
+                    "duration",
+                    "rate",
+                    "way_of_data",
+                )
+            },
+        ),
+        (
+            _("Request"),
+            {
+                "fields": (
+                    "id",
+                    "name",
+                    "exported_model",
+                    "file_path",
+                    OWNER,
+                    "language",
+                    "time_zone",
+                    "parameter_table",
+                    "column_table",
+                )
+            },
+        ),
+    )
+
+    class Media:
+        css = {"all": ["exporter/admin.css"]}
+        js = ["exporter/admin.js"]
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        return ("id", "file_path", f"{OWNER}__{get_user_model().USERNAME_FIELD}")
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        is_alone = not may_view_all(request.user)
+        return [name for name in self.list_display if not (is_alone and name == OWNER)]
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        is_hidden = not self._offers_owners(request)
+        return [each for each in self.list_filter if not (is_hidden and each is OwnerFilter)]
+
+    def get_list_select_related(self, request: HttpRequest) -> tuple[str, ...] | bool:
+        return (OWNER,) if may_view_all(request.user) else False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return ExportChangeList
+
+    def get_queryset(self, request: HttpRequest) -> QueryExportQuerySet:
+        rows: Any = super().get_queryset(request)
+        shown: QueryExportQuerySet = rows.visible_to(request.user)
+        return shown
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        response = super().changelist_view(request, extra_context)
+        if isinstance(response, TemplateResponse) and self._offers_owners(request):
+            context: dict[str, Any] = response.context_data or {}
+            context["media"] += make_owner_form(self.admin_site)().media
+        return response
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        facts = self.describe(request, context["original"])
+        return super().render_change_form(request, {**context, **facts}, *args, **kwargs)
+
+    def describe(self, request: HttpRequest, export: QueryExport) -> dict[str, Any]:
+        """Return what the page of an export shows beside its fields."""
+        return {
+            "export_title": get_title(export),
+            "badge": show_badge(export),
+            "bar": show_bar(export),
+            "steps": list_steps(export),
+            "failures": list_failures(export),
+            "may_cancel": self.has_cancel_permission(request, export),
+            "may_run_again": self.has_run_again_permission(request, export),
+            "may_delete": self.has_delete_permission(request, export),
+        }
+
+    def _offers_owners(self, request: HttpRequest) -> bool:
+        return may_view_all(request.user) and can_find_owners(self.admin_site, request)
