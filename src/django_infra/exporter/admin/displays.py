@@ -70,10 +70,10 @@ def show_download(export: QueryExport, url: str) -> SafeString | str:
     )
 
 
-def show_moving(export: QueryExport, fact: str, text: str | None) -> SafeString | str | None:
+def show_moving(export: QueryExport, fact: str, text: str | None) -> SafeString | str:
     """Let the page find the text while it may change."""
     if export.has_ended:
-        return text
+        return text or EMPTY
     return format_html("<span{}>{}</span>", _mark(export, fact), text or EMPTY)
 
 
@@ -121,23 +121,23 @@ class ExportColumns:
         return show_bar(export)
 
     @admin.display(description=gettext_lazy("rows"), ordering="row_count")
-    def rows(self, export: QueryExport) -> str | None:
+    def rows(self, export: QueryExport) -> str:
         return show_moving(export, "rows", facts.show_rows(export))
 
     @admin.display(description=gettext_lazy("size"), ordering="file_size")
-    def size(self, export: QueryExport) -> str | None:
+    def size(self, export: QueryExport) -> str:
         return show_moving(export, "size", facts.show_size(export))
 
     @admin.display(description=gettext_lazy("duration"), ordering="job_time")
-    def duration(self, export: QueryExport) -> str | None:
+    def duration(self, export: QueryExport) -> str:
         return show_moving(export, "duration", facts.show_duration(facts.measure(export)))
 
     @admin.display(description=gettext_lazy("rate"))
-    def rate(self, export: QueryExport) -> str | None:
+    def rate(self, export: QueryExport) -> str:
         return show_moving(export, "rate", facts.show_rate(export))
 
     @admin.display(description=gettext_lazy("start time"), ordering="start_time")
-    def start(self, export: QueryExport) -> str | None:
+    def start(self, export: QueryExport) -> str:
         return show_moving(export, "start", facts.show_time(export.start_time))
 
     @admin.display(description=gettext_lazy("download"))
@@ -149,35 +149,35 @@ class ExportFacts:
     """The facts of the detail page that are no fields, for a ModelAdmin."""
 
     @admin.display(description=gettext_lazy("file"))
-    def stored_file(self, export: QueryExport) -> str | None:
+    def stored_file(self, export: QueryExport) -> str:
         """Name the file; a link would lead nowhere where no URL serves the storage."""
-        return export.file.name or None
+        return export.file.name or EMPTY
 
     @admin.display(description=gettext_lazy("model"))
     def exported_model(self, export: QueryExport) -> str:
         return f"{facts.get_model_title(export)} ({export.model_label})"
 
     @admin.display(description=gettext_lazy("data path"))
-    def way_of_data(self, export: QueryExport) -> str | None:
-        return str(DATA_PATHS[DataPath(export.data_path)]) if export.data_path else None
+    def way_of_data(self, export: QueryExport) -> str:
+        return str(DATA_PATHS[DataPath(export.data_path)]) if export.data_path else EMPTY
 
     @admin.display(description=gettext_lazy("SHA-256"))
-    def sha256(self, export: QueryExport) -> SafeString | None:
+    def sha256(self, export: QueryExport) -> SafeString | str:
         """Show the checksum as ``sha256sum --check`` reads it."""
         checksum = getattr(export, "checksum", "")
         name = posixpath.basename(export.file_path)
-        return format_html("<code>{}  {}</code>", checksum, name) if checksum else None
+        return format_html("<code>{}  {}</code>", checksum, name) if checksum else EMPTY
 
     @admin.display(description=gettext_lazy("columns"))
-    def column_table(self, export: QueryExport) -> SafeString | None:
+    def column_table(self, export: QueryExport) -> SafeString | str:
         columns = [each for each in _get_columns(export) if isinstance(each, dict)]
         rows = [(each.get("header", ""), each.get("name") or _("(expression)")) for each in columns]
-        return _make_table(_("Header"), _("Name"), rows) if rows else None
+        return _make_table(_("Header"), _("Name"), rows) if rows else EMPTY
 
     @admin.display(description=gettext_lazy("parameters"))
-    def parameter_table(self, export: QueryExport) -> SafeString | None:
+    def parameter_table(self, export: QueryExport) -> SafeString | str:
         if not isinstance(export.params, dict) or not export.params:
-            return None
+            return EMPTY
         rows = [(name, show_value(value)) for name, value in export.params.items()]
         return _make_table(_("Name"), _("Value"), rows)
 

@@ -60,13 +60,10 @@ class QueryExportAdmin(ExportColumns, ExportFacts, ExportPages):
             {
                 "fields": (
                     "stored_file",
-                    "rows",
-                    "size",
-                    "format",
-                    "storage_alias",
+                    ("rows", "size"),
+                    ("duration", "rate"),
+                    ("format", "storage_alias"),
                     "sha256",
-                    "duration",
-                    "rate",
                     "way_of_data",
                 )
             },
@@ -80,8 +77,7 @@ class QueryExportAdmin(ExportColumns, ExportFacts, ExportPages):
                     "exported_model",
                     "file_path",
                     OWNER,
-                    "language",
-                    "time_zone",
+                    ("language", "time_zone"),
                     "parameter_table",
                     "column_table",
                 )
