@@ -21,7 +21,9 @@ def get_title(export: QueryExport) -> str:
     """Return the name that people know: of the named export, or else of the model."""
     for named in registry.exports:
         if export.name and named.name == export.name:
-            return str(named.verbose_name or named.name)
+            # What users are not offered is a way to export a model.
+            is_offered = getattr(named, "is_listed", True)
+            return str(named.verbose_name or named.name) if is_offered else get_model_title(export)
     return export.name or get_model_title(export)
 
 
