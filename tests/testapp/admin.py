@@ -6,14 +6,8 @@ from django.contrib import admin
 from django.db.models import Count
 from django.db.models.functions import Upper
 
+from django_infra.exporter.admin import export_selected
 from testapp.models import Author, Book, Note, Profile, Publisher
-
-
-def export_selected(model_admin, request, queryset):
-    pass
-
-
-export_selected.exports_change_list = True
 
 
 @admin.register(Publisher)

@@ -1,5 +1,8 @@
+"""Exports in Django's admin."""
+
 from __future__ import annotations
 
+from django_infra.exporter.admin.change_list_exports import export_selected
 from django_infra.exporter.admin.query_exports import QueryExportAdmin
 
-__all__ = ["QueryExportAdmin"]
+__all__ = ["QueryExportAdmin", "export_selected"]

@@ -7,8 +7,10 @@ from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import URLPattern
 from django.utils.translation import gettext_lazy as _
 
+from django_infra.exporter.admin import change_list_exports, named_exports
 from django_infra.exporter.admin.actions import (
     cancel_selected,
     delete_selected,
@@ -88,6 +90,10 @@ class QueryExportAdmin(ExportColumns, ExportFacts, ExportPages):
     class Media:
         css = {"all": ["exporter/admin.css"]}
         js = ["exporter/admin.js"]
+
+    def get_urls(self) -> list[URLPattern]:
+        own = [*change_list_exports.get_urls(self), *named_exports.get_urls(self)]
+        return [*own, *super().get_urls()]
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         return ("id", "file_path", f"{OWNER}__{get_user_model().USERNAME_FIELD}")

@@ -96,7 +96,7 @@ def read_rows(
 ) -> QuerySet[Any, Any]:
     """Return as ``get_rows()`` the rows for a request that is the change list's own."""
     check_permission(model_admin, request)
-    rows = _without_distinct(_open_change_list(model_admin, request))
+    rows = _without_distinct(open_change_list(model_admin, request))
     if selected is None:
         return rows
     key: Any = rows.model._meta.pk
@@ -111,7 +111,7 @@ def read_rows(
         raise InvalidParams(f"The selected keys do not suit {rows.model._meta.label}.") from error
 
 
-def _open_change_list(model_admin: ModelAdmin[Any], request: HttpRequest) -> ChangeList:
+def open_change_list(model_admin: ModelAdmin[Any], request: HttpRequest) -> ChangeList:
     quiet: Any = copy.copy(model_admin)
     quiet.paginator, quiet.show_full_result_count = _Uncounted, False
     label = model_admin.opts.label

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, ClassVar, TypeAlias
 
+from django.forms import Form
+
 Rows: TypeAlias = Sequence[Sequence[Any]]
 WriteRows: TypeAlias = Callable[[Rows], None]
 
@@ -17,6 +19,9 @@ class Writer(ABC):
     """
 
     content_type: ClassVar[str] = "application/octet-stream"
+
+    options_form: ClassVar[type[Form] | None] = None
+    """Its fields are keywords of the constructor, and attributes of what that makes."""
 
     @abstractmethod
     def open(self, file: BinaryIO, headers: Sequence[str]) -> AbstractContextManager[WriteRows]:

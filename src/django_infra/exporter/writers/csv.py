@@ -10,6 +10,7 @@ from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import add_location
 from django_infra.exporter.writers.base import Rows, TextFile, TextWriter, WriteRows
 from django_infra.exporter.writers.cells import format_column, format_texts
+from django_infra.exporter.writers.forms import FormulasForm
 from django_infra.exporter.writers.lines import LineEncoder
 
 _OPENINGS = ("open", "open_text")
@@ -19,6 +20,7 @@ class CSVWriter(TextWriter):
     """Write RFC 4180 CSV: the bytes of ``csv.writer`` in UTF-8, with a header row."""
 
     content_type = "text/csv; charset=utf-8"
+    options_form = FormulasForm
     dialect: type[csv.Dialect] = csv.excel
 
     def __init__(self, *, escape_formulas: bool | None = None) -> None:

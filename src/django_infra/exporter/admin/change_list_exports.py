@@ -1,0 +1,101 @@
+"""Export what a change list shows: the action, and the page that it leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import apps
+from django.contrib import admin, messages
+from django.contrib.admin.exceptions import NotRegistered
+from django.contrib.admin.helpers import ActionForm
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import NoReverseMatch, URLPattern, path
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from django_infra.exporter.admin.change_list_page import (
+    ChangeListExport,
+    get_change_list_url,
+    get_url,
+)
+from django_infra.exporter.admin.pages import ExportPages
+from django_infra.exporter.admin.starts import make_admin_view
+from django_infra.exporter.changelists.rows import ACTION_MARK
+from django_infra.exporter.exceptions import (
+    ExportNotPermitted,
+    InvalidExport,
+)
+
+
+@admin.action(permissions=["view"], description=_("Export selected %(verbose_name_plural)s"))
+def export_selected(
+    model_admin: admin.ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Any]
+) -> HttpResponse | None:
+    """Ask how the ticked rows, or all that the change list finds, are to be exported."""
+    site = model_admin.admin_site
+    try:
+        get_url(model_admin)
+    except NoReverseMatch:
+        message = gettext(
+            "The admin site “%(site)s” has no pages for exports; it needs "
+            "site.register(QueryExport, QueryExportAdmin)."
+        ) % {"site": site.name}
+        model_admin.message_user(request, message, messages.ERROR)
+        return None
+    is_across = ActionForm.base_fields["select_across"].to_python(request.POST.get("select_across"))
+    ticked = request.POST.getlist(admin.helpers.ACTION_CHECKBOX_NAME)
+    selected = None if is_across else ticked
+    return _show(model_admin, request, query=request.GET.urlencode(), selected=selected)
+
+
+setattr(export_selected, ACTION_MARK, True)
+
+
+def get_urls(export_admin: ExportPages) -> list[URLPattern]:
+    view = make_admin_view(export_admin, change_list_view)
+    route = "change-list/<str:app_label>/<str:model_name>/"
+    return [path(route, view, name="exporter_queryexport_change_list")]
+
+
+def change_list_view(
+    export_admin: ExportPages,
+    request: HttpRequest,
+    app_label: str,
+    model_name: str,
+) -> HttpResponse:
+    """Show the page for all rows that a query finds, or start what it was sent with."""
+    try:
+        model = apps.get_model(app_label, model_name)
+        model_admin = export_admin.admin_site.get_model_admin(model)
+    except (LookupError, NotRegistered) as error:
+        raise Http404(f"No {app_label}.{model_name} is registered.") from error
+    if request.method != "POST":
+        query = request.GET.get("query", request.GET.urlencode())
+        return _show(model_admin, request, query=query, selected=None)
+    query, selected = request.POST.get("query", ""), request.POST.getlist("selected") or None
+    return _show(model_admin, request, query=query, selected=selected, export_admin=export_admin)
+
+
+def _show(
+    model_admin: admin.ModelAdmin[Any],
+    request: HttpRequest,
+    *,
+    query: str,
+    selected: Sequence[str] | None,
+    export_admin: ExportPages | None = None,
+) -> HttpResponse:
+    """Answer with the page, or with what it starts where an admin of exports is given."""
+    try:
+        page = ChangeListExport(model_admin, request, query=query, selected=selected)
+    except ExportNotPermitted:
+        raise
+    except InvalidExport:
+        message = gettext("These rows cannot be exported: the change list does not show them.")
+        model_admin.message_user(request, message, messages.ERROR)
+        return HttpResponseRedirect(get_change_list_url(model_admin))
+    data = None if export_admin is None else request.POST
+    page.bind(data)
+    started = export_admin and page.start(export_admin)
+    return started or page.render()

@@ -1,0 +1,184 @@
+"""The page on which a user says how the rows of a change list are to be exported."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib.admin import ModelAdmin
+from django.db import DatabaseError
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.formats import number_format
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from django_infra.exporter.admin.forms import (
+    ChangeListExportForm,
+    add_errors,
+    is_valid,
+    make_admin_form,
+    make_options_forms,
+)
+from django_infra.exporter.admin.matching import describe_query
+from django_infra.exporter.admin.pages import ExportPages
+from django_infra.exporter.admin.remembered import remember
+from django_infra.exporter.admin.starts import run, start
+from django_infra.exporter.changelists.export import NAME, make_params
+from django_infra.exporter.changelists.offers import ColumnGroup, get_computed_names, list_groups
+from django_infra.exporter.changelists.rows import clean_query, get_rows
+from django_infra.exporter.conf import conf
+from django_infra.exporter.exceptions import (
+    ExportNotPermitted,
+    HandoverFailed,
+    InvalidExport,
+    InvalidParams,
+)
+from django_infra.exporter.formats import get_formats
+
+logger = logging.getLogger(__name__)
+
+TEMPLATE = "admin/exporter/export_selected.html"
+VIEW = "admin:exporter_queryexport_change_list"
+
+
+class ChangeListExport:
+    """Rows that a change list shows, and how a user wants them exported."""
+
+    def __init__(
+        self,
+        model_admin: ModelAdmin[Any],
+        request: HttpRequest,
+        *,
+        query: str,
+        selected: Sequence[str] | None,
+    ) -> None:
+        self.model_admin = model_admin
+        self.request = request
+        self.query = clean_query(query)
+        self.selected = selected
+        self.rows = get_rows(model_admin, request, query=self.query, selected=selected)
+        self.groups = list_groups(model_admin, request, self.rows)
+        self.count = _count(self.rows)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the user can wait for it."""
+        return self.count <= conf.admin_max_direct_rows
+
+    def bind(self, data: Any) -> None:
+        """Make the forms, unbound if ``data`` is None: then they say what was asked last time."""
+        formats = list(get_formats())
+        last = remember(self.model_admin, self.request, self.groups, formats)
+        self.form = ChangeListExportForm(
+            data, groups=self.groups, formats=formats, initial=last.initial
+        )
+        self.options_forms = make_options_forms(formats, data, {last.format: last.options})
+
+    def start(self, export_admin: ExportPages) -> HttpResponse | None:
+        """Start what the forms say, or tell in them why that cannot be."""
+        if not is_valid(self.form):
+            return None
+        format = self.form.cleaned_data["format"]
+        options_form = self.options_forms.get(format)
+        if options_form is not None and not is_valid(options_form):
+            return None
+        begin = run if self.is_small else start
+        try:
+            params = self._make_params(options_form.cleaned_data if options_form else {})
+            return begin(export_admin, self.request, NAME, params, format)
+        except ExportNotPermitted:
+            raise
+        except (InvalidExport, HandoverFailed) as error:
+            add_errors(self.form, error)
+            return None
+
+    def _make_params(self, options: dict[str, Any]) -> dict[str, Any]:
+        return make_params(
+            self.model_admin,
+            self.request,
+            query=self.query,
+            selected=self.selected,
+            columns=self.form.get_chosen(),
+            headers=self.form.cleaned_data["headers"],
+            options=options,
+        )
+
+    def render(self) -> HttpResponse:
+        site, opts = self.model_admin.admin_site, self.model_admin.opts
+        self.request.current_app = site.name
+        title = gettext("Export %(name)s") % {"name": opts.verbose_name_plural}
+        context = {
+            **site.each_context(self.request),
+            "title": title,
+            "subtitle": None,
+            "opts": opts,
+            "url": get_url(self.model_admin),
+            "change_list_url": get_change_list_url(self.model_admin, self.query),
+            "query": self.query,
+            "selected": self.selected,
+            "matching": self._describe_query(),
+            "count": self.count,
+            "number": number_format(self.count, force_grouping=True),
+            "is_small": self.is_small,
+            "computed": get_computed_names(self.model_admin, self.request, self.groups),
+            **self._get_form_context(),
+        }
+        return TemplateResponse(self.request, TEMPLATE, context)
+
+    def _describe_query(self) -> list[str]:
+        """Return what the rows match, unless they were ticked one by one."""
+        if self.selected is not None:
+            return []
+        return describe_query(self.model_admin, self.request, self.query)
+
+    def _get_form_context(self) -> dict[str, Any]:
+        form, chosen = self.form, self.form.get_chosen()
+        options = {
+            name: make_admin_form(each, each.fields, _make_heading(name))
+            for name, each in self.options_forms.items()
+        }
+        has_errors = bool(form.errors) or any(each.errors for each in self.options_forms.values())
+        return {
+            "form": form,
+            "file_form": make_admin_form(form, ["format", "headers"], _("File")),
+            "options_forms": options,
+            "has_errors": form.is_bound and has_errors,
+            "non_field_errors": form.non_field_errors(),
+            "groups": [(each, _is_open(each, chosen)) for each in self.groups],
+            "chosen": chosen,
+        }
+
+
+def _count(rows: QuerySet[Any]) -> int:
+    try:
+        return rows.count()
+    except (DatabaseError, OverflowError, ValueError) as error:
+        # Keys and filters that only the database refuses.
+        logger.warning("The rows of a change list cannot be counted.", exc_info=True)
+        raise InvalidParams(f"The rows cannot be counted: {error}") from error
+
+
+def _is_open(group: ColumnGroup, chosen: list[str]) -> bool:
+    """Tell whether to show at once what the group offers."""
+    return not group.path or any(column.path in chosen for column in group.columns)
+
+
+def _make_heading(format: str) -> str:
+    return gettext("Options of %(format)s") % {"format": format.upper()}
+
+
+def get_url(model_admin: ModelAdmin[Model]) -> str:
+    opts, site = model_admin.opts, model_admin.admin_site
+    return reverse(VIEW, args=[opts.app_label, opts.model_name], current_app=site.name)
+
+
+def get_change_list_url(model_admin: ModelAdmin[Model], query: str = "") -> str:
+    opts, site = model_admin.opts, model_admin.admin_site
+    name = f"admin:{opts.app_label}_{opts.model_name}_changelist"
+    url = reverse(name, current_app=site.name)
+    cleaned = clean_query(query)
+    return f"{url}?{cleaned}" if cleaned else url
