@@ -10,7 +10,7 @@ from django_infra.exporter.writers.csv import CSVWriter
 
 
 class SeekingCSVWriter(CSVWriter):
-    """CSV that writes its first byte last."""
+    """CSV that goes back to its first byte, and ends with a few that stay in the buffer."""
 
     @contextmanager
     def open(self, file, headers):
@@ -20,6 +20,7 @@ class SeekingCSVWriter(CSVWriter):
         file.seek(0)
         file.write(b"#")
         file.seek(end)
+        file.write(b"end")
 
 
 class SparseCSVWriter(CSVWriter):
