@@ -105,9 +105,13 @@ class Delivery:
     def compute_checksum(self) -> str:
         """Return the SHA-256 of what is in the temporary file, in hexadecimal."""
         self.file.flush()
-        with self.temp_path.open("rb", buffering=0) as file:
+        # Not by its path, which a recovery may have taken away.
+        with open(self.file.fileno(), "rb", buffering=0, closefd=False) as file:
+            file.seek(0)
             content = _CheckedFile(file, name=self.name, check=self.check)
-            return hashlib.file_digest(content, "sha256").hexdigest()
+            checksum = hashlib.file_digest(content, "sha256").hexdigest()
+        self.file.seek(0, os.SEEK_END)
+        return checksum
 
     def deliver(self) -> int:
         """Save the file and return its size in bytes.
