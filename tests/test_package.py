@@ -50,6 +50,8 @@ def test_wheel_holds_the_package_alone(wheel):
     }
     assert "django_infra/py.typed" in names
     assert "django_infra/exporter/migrations/0001_initial.py" in names
+    assert "django_infra/exporter/static/exporter/admin.js" in names
+    assert "django_infra/exporter/templates/admin/exporter/queryexport/change_list.html" in names
 
 
 def test_wheel_needs_django_and_rest_framework_alone(wheel):

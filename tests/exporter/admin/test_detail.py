@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import datetime
 from html import escape
 
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import InMemoryStorage, Storage, storages
 from django.urls import reverse
+from django.utils import timezone
 
-from django_infra.exporter.models import ExportState
-from exporter.admin.rows import DETAIL, LIST, make_export
+from django_infra.exporter.exceptions import WorkerLost
+from django_infra.exporter.models import ExportState, QueryExport
+from exporter.admin.rows import DETAIL, LIST, make_export, make_file
 
 pytestmark = pytest.mark.django_db
 
@@ -97,3 +100,165 @@ def test_an_unknown_export_leads_back_to_the_index(page, client, pk):
 
 def test_the_history_page_works(page):
     assert page("admin:exporter_queryexport_history", make_export().pk).status_code == 200
+
+
+# Timeline
+
+
+def get_steps(response):
+    return [(step.label, step.distance) for step in response.context["steps"]]
+
+
+def test_the_timeline_tells_what_happened_and_how_long_it_took(page):
+    export = make_export(name="authors")
+    time = timezone.now() - datetime.timedelta(hours=1)
+    seconds = {"created_at": 0, "handed_over_at": 0.25, "start_time": 2, "finished_at": 63}
+    export.update(
+        **{name: time + datetime.timedelta(seconds=value) for name, value in seconds.items()},
+        expires_at=time + datetime.timedelta(days=2, seconds=63),
+    )
+    response = page(DETAIL, export.pk)
+    assert get_steps(response) == [
+        ("Scheduled", None),
+        ("Handed over to the runner", "0.25 s"),
+        ("Started", "0:00:01"),
+        ("Finished", "0:01:01"),
+        ("Expires", "2 days"),
+    ]
+    text = response.content.decode()
+    assert "0:01:01 later" in text
+    assert f'<time datetime="{time.isoformat()}">' in text
+
+
+def test_the_timeline_goes_on_after_the_end(page):
+    export = make_export()
+    now = timezone.now()
+    export.update(
+        expires_at=now + datetime.timedelta(seconds=1),
+        file_deleted_at=now + datetime.timedelta(seconds=2),
+    )
+    assert [label for label, _ in get_steps(page(DETAIL, export.pk))][2:] == [
+        "Finished",
+        "Expires",
+        "File deleted",
+    ]
+    export.update(expires_at=now)
+    assert "Expired" in dict(get_steps(page(DETAIL, export.pk)))
+
+
+@pytest.mark.parametrize("state", ExportState)
+def test_the_timeline_fits_the_state(page, state):
+    labels = [label for label, _ in get_steps(page(DETAIL, make_export(state).pk))]
+    assert ("Last sign of the worker" in labels) is (state == ExportState.PROCESSING)
+    assert ("Failed" in labels) is (state == ExportState.FAIL)
+    assert ("Finished" in labels) is (state == ExportState.SUCCESS)
+
+
+# Failures
+
+
+def test_every_attempt_that_failed_is_told(page):
+    export = make_export(ExportState.PROCESSING)
+    export.try_again("second", WorkerLost("no heartbeat"))
+    error = ValueError("not a <number>")
+    error.add_note("Row 5, column 'price'.")
+    export.fail(error)
+    response = page(DETAIL, export.pk)
+    last, first = response.context["failures"]
+    assert (last.attempt, last.kind, last.reason) == (2, "ValueError", None)
+    assert last.message == "not a <number>\nRow 5, column 'price'."
+    assert (first.attempt, first.kind, first.reason) == (
+        1,
+        "WorkerLost",
+        "The export was interrupted.",
+    )
+    assert first.started_at <= first.ended_at
+    text = response.content.decode()
+    assert "<strong>ValueError</strong>" in text
+    assert "<strong>The export was interrupted.</strong>" in text
+    assert "django_infra.exporter.exceptions.WorkerLost: no heartbeat</pre>" in text
+    assert "<number>" not in text
+    assert "Attempt 2 started" in dict(get_steps(response))
+
+
+def test_a_long_error_is_shortened_before_it_is_unfolded(page):
+    export = make_export(ExportState.FAIL, ValueError("x" * 5000))
+    response = page(DETAIL, export.pk)
+    (failure,) = response.context["failures"]
+    assert failure.message == "x" * 600 + "…"
+    assert "x" * 5000 + "</pre>" in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    "failures",
+    [[{}], ["x"], {}, None, [{"attempt": "x", "started_at": 1, "ended_at": "2026-99-99"}]],
+    ids=str,
+)
+def test_failures_of_any_form_are_shown(page, failures):
+    export = make_export(ExportState.FAIL)
+    export.update(failures=failures if failures is not None else "null", error_log="")
+    assert page(DETAIL, export.pk).status_code == 200
+
+
+def test_a_success_after_a_failure_says_so(page):
+    export = make_export(ExportState.PROCESSING)
+    export.try_again("second", ValueError("first"))
+    export.succeed(row_count=1, file_size=1, job_time=datetime.timedelta(seconds=1))
+    text = page(DETAIL, export.pk).content.decode()
+    assert "Attempts that failed" in text
+    assert "What went wrong" not in text
+
+
+# Facts
+
+
+def test_parameters_are_a_table(page):
+    params = {"name": ["<b>"], "several": ["1", "2"], "empty": [""], "number": 5, "none": None}
+    text = page(DETAIL, make_export(name="authors", params=params).pk).content.decode()
+    for name, value in {
+        "name": "&lt;b&gt;",
+        "several": '<pre tabindex="0">[\n  &quot;1&quot;,\n  &quot;2&quot;\n]</pre>',
+        "empty": "-",
+        "number": "5",
+        "none": "null",
+    }.items():
+        assert f'<tr><th scope="row">{name}</th><td>{value}</td></tr>' in text
+
+
+def test_columns_and_checksum_are_shown_where_they_are_known(page, monkeypatch):
+    export = make_export(file_path="reports/a.csv")
+    text = page(DETAIL, export.pk).content.decode()
+    assert "(expression)" not in text
+    columns = [{"name": "id", "header": "No."}, {"name": None, "header": "<Sum>"}]
+    for name, value in {"columns": columns, "checksum": "ab" * 32}.items():
+        if name in {field.name for field in QueryExport._meta.fields}:
+            export.update(**{name: value})
+        else:
+            monkeypatch.setattr(QueryExport, name, value, raising=False)
+    text = page(DETAIL, export.pk).content.decode()
+    assert '<tr><th scope="row">No.</th><td>id</td></tr>' in text
+    assert '<tr><th scope="row">&lt;Sum&gt;</th><td>(expression)</td></tr>' in text
+    assert f"<code>{'ab' * 32}  a.csv</code>" in text
+
+
+@pytest.mark.parametrize(("path", "words"), [("copy", "COPY: the"), ("python", "Python: each")])
+def test_the_data_path_is_told_in_words(page, path, words):
+    export = make_export()
+    export.update(data_path=path)
+    assert words in page(DETAIL, export.pk).content.decode()
+
+
+def test_no_address_of_the_storage_is_shown(page):
+    export = make_file(file_path="reports/users.csv")
+    for response in (page(LIST), page(DETAIL, export.pk)):
+        assert export.file.url not in response.content.decode()
+
+
+@pytest.mark.parametrize("pk", ["a_00b", "a%00b", "x_2Fy"])
+def test_a_hostile_id_leads_back_to_the_index(page, client, pk):
+    page(LIST)
+    for end in ("change/", "delete/", "history/", "cancel/", "run-again/", "download/"):
+        response = (client.post if end in ("cancel/", "run-again/") else client.get)(
+            f"{reverse(LIST)}{pk}/{end}"
+        )
+        assert (response.status_code, response.url) == (302, reverse("admin:index"))

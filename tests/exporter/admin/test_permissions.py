@@ -4,10 +4,23 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from django_infra.exporter.models import QueryExport
-from exporter.admin.rows import DELETE, DETAIL, LIST, make_export
+from django_infra.exporter.models import ExportState, QueryExport
+from exporter.admin.rows import (
+    CANCEL,
+    DELETE,
+    DETAIL,
+    DOWNLOAD,
+    LIST,
+    RUN_AGAIN,
+    get_listed,
+    make_export,
+    make_file,
+    permit,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -94,3 +107,88 @@ def test_a_user_with_exports_can_be_deleted(admin_client, django_user_model):
     assert admin_client.post(url, {"post": "yes"}).status_code == 302
     export.refresh_from_db()
     assert export.created_by is None
+
+
+# Own exports
+
+
+def test_owners_see_their_own_exports_alone(client, owner, staff):
+    own, foreign = make_export(created_by=owner), make_export(created_by=staff)
+    response = client.get(reverse(LIST))
+    assert get_listed(response) == {own.pk}
+    text = response.content.decode()
+    assert "column-created_by" not in text
+    assert "export-owner" not in text
+    assert client.get(reverse(DETAIL, args=[own.pk])).status_code == 200
+    for name in (DETAIL, DELETE, DOWNLOAD, "admin:exporter_queryexport_history"):
+        response = client.get(reverse(name, args=[foreign.pk]))
+        assert (response.status_code, response.url) == (302, reverse("admin:index"))
+    assert b"exporter/queryexport" in client.get(reverse("admin:index")).content
+
+
+@pytest.mark.parametrize("codename", ["change_queryexport", "delete_queryexport"])
+def test_to_change_or_delete_is_not_to_see(client, owner, staff, codename):
+    permit(owner, codename)
+    own, foreign = make_export(created_by=owner), make_export(created_by=staff)
+    assert get_listed(client.get(reverse(LIST))) == {own.pk}
+    for name in (CANCEL, RUN_AGAIN, DELETE):
+        response = client.post(reverse(name, args=[foreign.pk]), {"post": "yes"})
+        assert (response.status_code, response.url) == (302, reverse("admin:index"))
+    own.delete()
+    assert client.get(reverse(LIST)).status_code == 403
+    assert QueryExport.objects.get() == foreign
+
+
+def test_who_owns_nothing_is_refused_everywhere(client, owner, staff):
+    export = make_export(ExportState.PROCESSING, created_by=staff)
+    for name in (CANCEL, RUN_AGAIN, DELETE):
+        assert client.post(reverse(name, args=[export.pk]), {"post": "yes"}).status_code == 403
+    for name in (DETAIL, DOWNLOAD, DELETE):
+        assert client.get(reverse(name, args=[export.pk])).status_code == 403
+    assert QueryExport.objects.get().state == "processing"
+
+
+def test_a_foreign_export_takes_the_queries_of_a_missing_one(client, owner, staff):
+    make_export(created_by=owner)
+    foreign = make_export(created_by=staff)
+    statements = []
+    for pk in (foreign.pk, "x"):
+        with CaptureQueriesContext(connection) as queries:
+            client.get(reverse(DETAIL, args=[pk]))
+        asked = [query["sql"] for query in queries if "exporter_queryexport" in query["sql"]]
+        statements.append([sql.replace(f"'{pk}'", "") for sql in asked])
+    assert statements[0] == statements[1]
+
+
+def test_the_database_is_asked_once_whether_one_owns_exports(client, owner):
+    make_export(created_by=owner)
+    with CaptureQueriesContext(connection) as queries:
+        client.get(reverse(LIST))
+    assert sum("LIMIT 1" in query["sql"] for query in queries if "SELECT 1" in query["sql"]) == 1
+
+
+@pytest.mark.parametrize("way", DELETIONS)
+def test_owners_delete_their_own(client, owner, way, django_capture_on_commit_callbacks):
+    export = make_file(created_by=owner)
+    name, args, data = DELETIONS[way](export)
+    with django_capture_on_commit_callbacks(execute=True):
+        client.post(reverse(name, args=args), {"post": "yes", **data})
+    assert not QueryExport.objects.exists()
+    assert not storages["default"].exists(export.file.name)
+
+
+def test_owners_who_view_all_delete_no_other(client, owner, staff):
+    permit(owner, "view_queryexport")
+    own, foreign = make_export(created_by=owner), make_export(created_by=staff)
+    data = {"action": "delete_selected", "_selected_action": [own.pk, foreign.pk], "post": "yes"}
+    assert client.post(reverse(LIST), data).status_code == 403
+    assert client.post(reverse(DELETE, args=[foreign.pk]), {"post": "yes"}).status_code == 403
+    assert QueryExport.objects.count() == 2
+
+
+def test_what_others_may_do_is_offered_to_them_alone(client, owner, staff):
+    permit(owner, "view_queryexport")
+    export = make_export(ExportState.PROCESSING, created_by=staff)
+    text = client.get(reverse(DETAIL, args=[export.pk])).content.decode()
+    assert "/cancel/" not in text
+    assert "/delete/" not in text

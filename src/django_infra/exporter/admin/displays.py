@@ -189,7 +189,9 @@ def show_value(value: Any) -> SafeString | str:
     if isinstance(value, str):
         return value or EMPTY
     text = json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False, indent=2)
-    return format_html("<pre>{}</pre>", text) if isinstance(value, dict | list) else text
+    return (
+        format_html('<pre tabindex="0">{}</pre>', text) if isinstance(value, dict | list) else text
+    )
 
 
 def _get_columns(export: QueryExport) -> list[Any]:
