@@ -7,6 +7,7 @@
 #   make torture                        background jobs whose workers are killed at random
 #   make lint                           all static checks
 #   make demo                           the demo: load the flights of a year and export them
+#   make demo-site                      the demo in a browser: http://127.0.0.1:8000/, or PORT=8001
 #   make bench                          the benchmarks, about five minutes: .bench/report.md
 #   make bench ROWS="100000 5000000" ROUNDS=5 DATABASES="postgresql sqlite mysql"
 #   make bench CONTENDERS="psql ours"   only these, as benchmarks/catalogue.py names them
@@ -17,9 +18,10 @@ PYTHON ?= python3
 ARGS ?=
 ROWS ?= 100000 1000000
 ROUNDS ?= 3
+PORT ?= 8000
 INSTALL = $(@D)/bin/python -m pip install -qq --constraint constraints.txt
 
-.PHONY: bench demo lint test test-matrix torture
+.PHONY: bench demo demo-site lint test test-matrix torture
 .DELETE_ON_ERROR:
 
 test: .venv/test/mysqlclient
@@ -42,6 +44,14 @@ demo: .venv/demo/flights
 	$(<D)/bin/python demo/manage.py migrate --verbosity 0
 	$(<D)/bin/python demo/manage.py load_flights
 	$(<D)/bin/python demo/manage.py export_flights
+
+demo-site: .venv/demo/flights
+	$(<D)/bin/python demo/manage.py migrate --verbosity 0
+	$(<D)/bin/python demo/manage.py load_flights
+	$(<D)/bin/python demo/manage.py demo_user clerk
+	$(<D)/bin/python demo/manage.py demo_user
+	$(<D)/bin/python demo/manage.py demo_exports
+	$(<D)/bin/python demo/manage.py runserver --noreload 127.0.0.1:$(PORT)
 
 bench: .venv/bench/ready
 	$(<D)/bin/python benchmarks/run.py --rows $(ROWS) --rounds $(ROUNDS) \

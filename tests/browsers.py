@@ -8,7 +8,17 @@ import subprocess
 
 import pytest
 
+TIMEOUT = 30  # seconds
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 class BrowserNotFound(Exception):

@@ -4,6 +4,8 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from browsers import ARGUMENTS, TIMEOUT, need_browser
+
 # These are about text and settings, or choose their own database: one is enough.
 collect_ignore = (
     []
@@ -35,3 +37,23 @@ def media_root(settings, tmp_path):
     """Give each test a storage folder of its own."""
     settings.MEDIA_ROOT = str(tmp_path / "media")
     return tmp_path / "media"
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """Start the browser; while it runs, its event loop keeps a test from Django's database."""
+    path = need_browser()
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=TIMEOUT * 1000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def expect(chromium):
+    from playwright.sync_api import expect
+
+    return expect

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from django.db import connection
 
-from browsers import need_browser
-from test_demo import DEMO, FEW_FLIGHTS
+from browsers import TIMEOUT
+from sites import DEMO, FEW_FLIGHTS, Problems, Site
 
 SCRIPT = DEMO / "flights/static/flights/exports.js"
 PAGE = DEMO / "flights/templates/flights/exports.html"
@@ -24,16 +20,6 @@ pytestmark = pytest.mark.skipif(
     connection.vendor != "sqlite", reason="the demo uses SQLite, whatever the tests use"
 )
 
-BROWSER_ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-TIMEOUT = 30  # seconds
 ROWS = 100
 MARKUP = "<img src=/x onerror=alert(1)> & <b>more</b>"
 
@@ -96,98 +82,11 @@ Airport.objects.bulk_create(
 """
 
 
-class Site:
-    """The demo's server, and what it has stored."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.log = folder / "log"
-        self.gate = folder / "gate"
-        package = folder / "trial"
-        package.mkdir()
-        (package / "__init__.py").touch()
-        (package / "exports.py").write_text(EXPORTS)
-        (folder / "trial_settings.py").write_text(SETTINGS)
-        self.environ = os.environ | {
-            "DEMO_DATA_DIR": str(folder / "data"),
-            "DJANGO_SETTINGS_MODULE": "trial_settings",
-            "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]),
-            "PYTHONUNBUFFERED": "1",
-            "TRIAL_GATE": str(self.gate),
-        }
-
-    def __enter__(self):
-        self.let_pass(ROWS)
-        for arguments in (["migrate", "--verbosity", "0"], ["shell", "--command", DATA]):
-            subprocess.run(self.get_command(*arguments), env=self.environ, check=True)
-        with self.log.open("w") as log:
-            command = self.get_command("runserver", "--noreload", "127.0.0.1:0")
-            self.process = subprocess.Popen(command, env=self.environ, stdout=log, stderr=log)
-        self.url = self.wait_for_url()
-        return self
-
-    def __exit__(self, *error):
-        self.let_pass(ROWS)
-        self.process.terminate()
-        self.process.wait(TIMEOUT)
-
-    def get_command(self, *arguments):
-        return [sys.executable, "-W", "error", str(DEMO / "manage.py"), *arguments]
-
-    def wait_for_url(self):
-        end = time.monotonic() + TIMEOUT
-        while time.monotonic() < end and self.process.poll() is None:
-            if match := re.search(r"http://127\.0\.0\.1:\d+/", self.log.read_text()):
-                return match[0]
-            time.sleep(0.1)
-        self.process.kill()
-        pytest.fail(self.log.read_text())
-
-    def let_pass(self, rows):
-        """Let the gated export go on, up to and with the row of this number."""
-        ready = self.gate.with_suffix(".new")
-        ready.write_text(str(rows))
-        ready.replace(self.gate)
-
-    def read_file(self, export_id):
-        return next(self.folder.rglob(f"{export_id}.csv")).read_bytes()
-
-
-class Problems(list):
-    """What the browser complains of; a test removes what it expects."""
-
-    def __init__(self, page):
-        page.on("pageerror", lambda error: self.append(str(error)))
-        page.on("console", self.note_message)
-        page.on("response", self.note_response)
-
-    def note_message(self, message):
-        # Which resource it was, the response says.
-        is_known = message.text.startswith("Failed to load resource:")
-        if message.type in ("error", "warning") and not is_known:
-            self.append(message.text)
-
-    def note_response(self, response):
-        if response.status >= 400:
-            path = re.sub(r"/\w+-\d{14}-\w+/", "/{id}/", urlsplit(response.url).path)
-            self.append(f"{response.status} {response.request.method} {path}")
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    path = need_browser()
-    from playwright.sync_api import expect, sync_playwright
-
-    expect.set_options(timeout=TIMEOUT * 1000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=BROWSER_ARGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture(scope="module")
 def site(chromium, tmp_path_factory):
-    with Site(tmp_path_factory.mktemp("site")) as site:
+    folder = tmp_path_factory.mktemp("site")
+    modules = {"exports": EXPORTS}
+    with Site(folder, settings=SETTINGS, modules=modules, data=DATA, rows=ROWS) as site:
         yield site
 
 
@@ -204,13 +103,6 @@ def page(chromium, site):
     site.let_pass(ROWS)
     context.close()
     assert page.problems == []
-
-
-@pytest.fixture
-def expect(chromium):
-    from playwright.sync_api import expect
-
-    return expect
 
 
 def log_in(page):

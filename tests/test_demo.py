@@ -7,48 +7,66 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
+import time
+from http.cookiejar import CookieJar
+from urllib.parse import urlencode
+from urllib.request import HTTPCookieProcessor, build_opener
 
 import pytest
 from django.db import connection
 
-DEMO = Path(__file__).parents[1] / "demo"
+from browsers import TIMEOUT
+from sites import DEMO, FEW_FLIGHTS, Server
 
 pytestmark = pytest.mark.skipif(
     connection.vendor != "sqlite", reason="the demo uses SQLite, whatever the tests use"
 )
 
-FEW_FLIGHTS = """
-import datetime
-from flights.models import Airline, Airport, Flight
-Airline.objects.create(code="AA", name="American")
-jfk = Airport.objects.create(faa="JFK", name="Kennedy")
-lax = Airport.objects.create(faa="LAX", name="Los Angeles")
-hour = datetime.datetime(2013, 1, 1, 12, tzinfo=datetime.UTC)
-for number, delay in [(1, 5), (2, None), (3, 50)]:
-    Flight.objects.create(
-        airline_id="AA", number=number, origin=jfk, destination=lax, date=hour.date(),
-        time_hour=hour, scheduled_departure=hour, scheduled_arrival=hour.time(),
-        departure_delay=delay, arrival_delay=delay, air_time=300, distance=2475,
-    )
-"""
+
+def read_password(output, name="demo"):
+    return re.search(rf"Log in as {name} with the password (\w+)$", output, re.MULTILINE)[1]
+
+
+class Browser:
+    """What reads pages, and keeps cookies."""
+
+    def __init__(self, url):
+        self.url = url
+        self.cookies = CookieJar()
+        self.opener = build_opener(HTTPCookieProcessor(self.cookies))
+
+    def read(self, path, **data):
+        """Return the page at which the path, or the posted data, ends."""
+        body = urlencode(data).encode() if data else None
+        with self.opener.open(self.url + path, body, timeout=TIMEOUT) as response:
+            self.headers = response.headers
+            return response.read().decode()
+
+    def log_in(self, username, password):
+        token = next(cookie.value for cookie in self.cookies if cookie.name == "csrftoken")
+        data = {"username": username, "password": password, "csrfmiddlewaretoken": token}
+        return self.read("login/", **data)
 
 
 @pytest.fixture(scope="module")
-def manage(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("demo")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def manage(folder):
     environ = {key: value for key, value in os.environ.items() if key != "DJANGO_SETTINGS_MODULE"}
 
-    def run(*arguments):
+    def run(*arguments, code=0):
         result = subprocess.run(
             [sys.executable, "-W", "error", str(DEMO / "manage.py"), *arguments],
-            env={**environ, "DEMO_DATA_DIR": str(folder)},
+            env={**environ, "DEMO_DATA_DIR": str(folder / "data")},
             capture_output=True,
             text=True,
             check=False,
         )
-        assert result.returncode == 0, result.stdout + result.stderr
-        return result.stdout
+        assert result.returncode == code, result.stdout + result.stderr
+        return result.stdout if code == 0 else result.stderr
 
     run("migrate", "--verbosity", "0")
     run("shell", "--command", FEW_FLIGHTS)
@@ -78,8 +96,53 @@ def test_demo_exports_a_second_time(manage):
     assert "Success" in manage("export_flights", "--limit", "2")
 
 
-def test_demo_user_can_log_in(manage):
-    password = re.search(r"password (\w+)$", manage("demo_user").strip())[1]
-    code = "from django.test import Client; print(Client().login(username='demo', password=%r))"
+def test_demo_users_can_log_in(manage):
+    code = "from django.test import Client; print(Client().login(username=%r, password=%r))"
+    for name, arguments in {"demo": [], "clerk": ["clerk"]}.items():
+        password = read_password(manage("demo_user", *arguments), name)
 
-    assert "True" in manage("shell", "--command", code % password)
+        assert "True" in manage("shell", "--command", code % (name, password))
+
+
+def test_demo_exports_are_made_once(manage):
+    manage("shell", "--command", "QueryExport.objects.all().delete()")
+    manage("demo_user")
+
+    assert "Made 6 exports; 2 have failed or were cancelled." in manage("demo_exports")
+    assert "There are exports already." in manage("demo_exports")
+    code = "print(*(f'{e.name}:{e.attempt} {e.error_log}' for e in QueryExport.objects.failed()))"
+    errors = manage("shell", "--command", code)
+    assert "weather-now:3 ConnectionRefusedError" in errors
+    assert "slow-flights:0 django_infra.exporter.exceptions.ExportCancelled" in errors
+
+
+def test_a_demo_export_fails_in_the_middle(manage):
+    result = manage("export", "checked-delays", "--param", "longest=10", code=1)
+
+    assert "A flight was 50 minutes late, and 10 are believed at most." in result
+
+
+def test_a_slow_export_takes_its_time(manage):
+    started = time.monotonic()
+    params = ["--param", "rows=2", "--param", "seconds=2"]
+    output = manage("export", "slow-flights", *params, "--output", "-")
+
+    assert output.splitlines()[1:] == ["2013-01-01,American,1,1.0", "2013-01-01,American,2,1.0"]
+    assert time.monotonic() - started > 2
+
+
+def test_the_demo_site_is_served(manage, folder):
+    manage("shell", "--command", "QueryExport.objects.all().delete()")
+    make = ["make", "--dry-run", "--old-file", ".venv/demo/flights", "demo-site", "PORT=8123"]
+    lines = subprocess.run(make, cwd=DEMO.parent, capture_output=True, text=True, check=True)
+    *commands, served = re.findall(r"^\S+/python demo/manage.py (.*)$", lines.stdout, re.MULTILINE)
+    outputs = [manage(*command.split()) for command in commands]
+    assert served == "runserver --noreload 127.0.0.1:8123"
+
+    with Server(folder) as server:
+        browser = Browser(server.url)
+        assert "<h1>Log in</h1>" in browser.read("")
+        assert "<h1>Exports</h1>" in browser.log_in("demo", read_password("".join(outputs)))
+        assert "checked-delays" in browser.read("admin/exporter/queryexport/?state__exact=fail")
+        assert browser.read("admin/flights/flight/")
+        assert "unsafe" not in browser.headers["Content-Security-Policy"]

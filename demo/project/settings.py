@@ -34,6 +34,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "flights.policies.AdminPolicy",
 ]
 
 ROOT_URLCONF = "project.urls"
@@ -74,6 +75,8 @@ MEDIA_ROOT = DATA_DIR / "media"
 STATIC_URL = "static/"
 
 EXPORTER_RUNNER = {"BACKEND": "flights.runners.ThreadRunner"}
+# What fails because something is away is tried again soon, to be seen failing.
+EXPORTER_RETRY_DELAY = 1
 
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "exports"

@@ -4,7 +4,8 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
-from flights.views import exports, with_policy
+from flights.policies import with_policy
+from flights.views import exports
 
 login = with_policy(LoginView.as_view(template_name="flights/login.html"))
 
