@@ -25,6 +25,8 @@ PUNCTUALITY_HEADERS = {
     "wind": "Wind (mph)",
 }
 
+SPEED = Round(F("distance") * 60.0 / F("air_time"), 1)
+
 
 def punctuality() -> QuerySet[Flight]:
     """Return every flight beside the other flights of its airport and day.
@@ -35,7 +37,7 @@ def punctuality() -> QuerySet[Flight]:
         origin=OuterRef("origin"), date=OuterRef("date"), airline=OuterRef("airline")
     )
     return Flight.objects.annotate(
-        speed=Round(F("distance") * 60.0 / F("air_time"), 1),
+        speed=SPEED,
         delay_rank=Window(
             Rank(),
             partition_by=["origin", "date"],
