@@ -217,7 +217,7 @@ def test_parameters_are_a_table(page):
     text = page(DETAIL, make_export(name="authors", params=params).pk).content.decode()
     for name, value in {
         "name": "&lt;b&gt;",
-        "several": '<pre tabindex="0">[\n  &quot;1&quot;,\n  &quot;2&quot;\n]</pre>',
+        "several": '<pre tabindex="0" dir="ltr">[\n  &quot;1&quot;,\n  &quot;2&quot;\n]</pre>',
         "empty": "-",
         "number": "5",
         "none": "null",
@@ -238,7 +238,7 @@ def test_columns_and_checksum_are_shown_where_they_are_known(page, monkeypatch):
     text = page(DETAIL, export.pk).content.decode()
     assert '<tr><th scope="row">No.</th><td>id</td></tr>' in text
     assert '<tr><th scope="row">&lt;Sum&gt;</th><td>(expression)</td></tr>' in text
-    assert f"<code>{'ab' * 32}  a.csv</code>" in text
+    assert f'<code dir="ltr">{"ab" * 32}  a.csv</code>' in text
 
 
 @pytest.mark.parametrize(("path", "words"), [("copy", "COPY: the"), ("python", "Python: each")])

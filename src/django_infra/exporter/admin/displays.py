@@ -166,7 +166,7 @@ class ExportFacts:
         """Show the checksum as ``sha256sum --check`` reads it."""
         checksum = getattr(export, "checksum", "")
         name = posixpath.basename(export.file_path)
-        return format_html("<code>{}  {}</code>", checksum, name) if checksum else EMPTY
+        return format_html('<code dir="ltr">{}  {}</code>', checksum, name) if checksum else EMPTY
 
     @admin.display(description=gettext_lazy("columns"))
     def column_table(self, export: QueryExport) -> SafeString | str:
@@ -190,7 +190,9 @@ def show_value(value: Any) -> SafeString | str:
         return value or EMPTY
     text = json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False, indent=2)
     return (
-        format_html('<pre tabindex="0">{}</pre>', text) if isinstance(value, dict | list) else text
+        format_html('<pre tabindex="0" dir="ltr">{}</pre>', text)
+        if isinstance(value, dict | list)
+        else text
     )
 
 
