@@ -8,12 +8,12 @@ from django.http import HttpRequest
 
 from django_infra.exporter.querysets import QueryExportQuerySet
 
-LARGE_FIELDS = frozenset({"error_log", "failures", "params", "columns"})
+LARGE_FIELDS = ("error_log", "failures", "params", "columns")
 
 
 def defer_large(rows: QueryExportQuerySet) -> QueryExportQuerySet:
     """Leave in the database what a list does not show."""
-    return rows.defer(*LARGE_FIELDS.intersection(field.name for field in rows.model._meta.fields))
+    return rows.defer(*LARGE_FIELDS)
 
 
 class ExportChangeList(ChangeList):

@@ -164,13 +164,13 @@ class ExportFacts:
     @admin.display(description=gettext_lazy("SHA-256"))
     def sha256(self, export: QueryExport) -> SafeString | str:
         """Show the checksum as ``sha256sum --check`` reads it."""
-        checksum = getattr(export, "checksum", "")
+        checksum = export.checksum
         name = posixpath.basename(export.file_path)
         return format_html('<code dir="ltr">{}  {}</code>', checksum, name) if checksum else EMPTY
 
     @admin.display(description=gettext_lazy("columns"))
     def column_table(self, export: QueryExport) -> SafeString | str:
-        columns = [each for each in _get_columns(export) if isinstance(each, dict)]
+        columns = [each for each in export.columns or () if isinstance(each, dict)]
         rows = [(each.get("header", ""), each.get("name") or _("(expression)")) for each in columns]
         return _make_table(_("Header"), _("Name"), rows) if rows else EMPTY
 
@@ -194,11 +194,6 @@ def show_value(value: Any) -> SafeString | str:
         if isinstance(value, dict | list)
         else text
     )
-
-
-def _get_columns(export: QueryExport) -> list[Any]:
-    columns = getattr(export, "columns", None)
-    return columns if isinstance(columns, list) else []
 
 
 def _make_table(first: str, second: str, rows: list[tuple[Any, Any]]) -> SafeString:

@@ -22,7 +22,7 @@ def get_title(export: QueryExport) -> str:
     for named in registry.exports:
         if export.name and named.name == export.name:
             # What users are not offered is a way to export a model.
-            is_offered = getattr(named, "is_listed", True)
+            is_offered = named.is_listed
             return str(named.verbose_name or named.name) if is_offered else get_model_title(export)
     return export.name or get_model_title(export)
 
