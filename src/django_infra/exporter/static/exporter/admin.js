@@ -128,19 +128,20 @@
     }
 
     // Select2 does not know of the label of its field.
-    window.addEventListener("load", () => {
+    const nameOwnerField = () => {
         const label = document.querySelector(".export-owner label");
-        const parts = document.querySelectorAll(".export-owner .select2 :is([role=combobox], [role=textbox])");
-        for (const part of label ? parts : []) {
+        const parts = document.querySelectorAll(".export-owner :is([role=combobox], [role=textbox])");
+        for (const part of parts) {
             const shown = part.getAttribute("aria-labelledby") ?? part.id;
             part.setAttribute("aria-labelledby", `${label.id} ${shown}`);
         }
-    });
+    };
 
     document.addEventListener("DOMContentLoaded", () => {
         const status = document.getElementById("export-news");
         if (status) {
             new Watch(status);
         }
+        window.django?.jQuery?.(nameOwnerField); // after what the admin does when the page is there
     });
 }
