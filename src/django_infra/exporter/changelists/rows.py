@@ -70,7 +70,9 @@ def check_permission(model_admin: ModelAdmin[Any], request: HttpRequest) -> None
             f"{site.name!r}."
         )
     actions: Any = model_admin.get_actions(request).values()
-    if not any(hasattr(inspect.unwrap(function), ACTION_MARK) for function, *_ in actions):
+    # A tuple before Django 6.1.
+    functions = [getattr(each, "func", None) or each[0] for each in actions]
+    if not any(hasattr(inspect.unwrap(function), ACTION_MARK) for function in functions):
         raise ExportNotPermitted(
             f"{type(model_admin).__qualname__} does not offer the action export_selected to "
             f"{request.user.get_username()!r}."
