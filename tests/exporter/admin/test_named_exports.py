@@ -90,6 +90,18 @@ def test_the_page_has_the_form_of_the_export(client, staff):
     assert "admin/js/calendar.js" in response.content.decode()
 
 
+@pytest.mark.parametrize("may_view", [True, False])
+def test_breadcrumbs_lead_through_pages_that_the_user_may_see(client, staff, may_view):
+    if may_view:
+        staff.user_permissions.add(Permission.objects.get(codename="view_queryexport"))
+    content = client.get(PAGE).content.decode()
+    trail = re.search(r'class="breadcrumbs">(.*?)</(?:ol|div)>', content, re.DOTALL)[1]
+    parents = ["/admin/exporter/", "/admin/exporter/queryexport/"] if may_view else []
+    assert re.findall('href="([^"]*)"', trail) == ["/admin/", *parents, LIST]
+    words = re.sub("<[^>]*>", " ", trail).split()
+    assert (words[0], words[-1]) == ("Home", "Authors")
+
+
 def test_an_export_without_parameters_has_a_page(client, staff):
     content = get_content(client.get(f"{LIST}own-books/"))
     assert 'name="_start-format"' in content

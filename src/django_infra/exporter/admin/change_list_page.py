@@ -16,6 +16,7 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_infra.exporter.admin.breadcrumbs import trace
 from django_infra.exporter.admin.forms import (
     ChangeListExportForm,
     add_errors,
@@ -116,6 +117,7 @@ class ChangeListExport:
             "title": title,
             "subtitle": None,
             "opts": opts,
+            **trace(site, opts, (gettext("Export"), None)),
             "url": get_url(self.model_admin),
             "change_list_url": get_change_list_url(self.model_admin, self.query),
             "query": self.query,

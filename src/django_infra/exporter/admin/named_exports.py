@@ -12,6 +12,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
+from django_infra.exporter.admin.breadcrumbs import trace
 from django_infra.exporter.admin.forms import (
     FormatForm,
     add_errors,
@@ -41,7 +42,7 @@ def list_view(export_admin: ExportPages, request: HttpRequest) -> HttpResponse:
     """Show the exports that the user may start."""
     exports = registry.get_permitted(request.user)
     title = _("Select an export to start")
-    context = {"title": title, "exports": exports}
+    context = {"title": title, "exports": exports, **_trace(export_admin, request)}
     return _render(export_admin, request, "admin/exporter/named_exports.html", context)
 
 
@@ -56,7 +57,10 @@ def start_view(export_admin: ExportPages, request: HttpRequest, name: str) -> Ht
         started = _start(export_admin, request, named, form, format_form)
         if started is not None:
             return started
-    context = _make_context(named, form, format_form)
+    context = {
+        **_make_context(named, form, format_form),
+        **_trace(export_admin, request, (named.verbose_name or named.name, None)),
+    }
     return _render(export_admin, request, "admin/exporter/named_export.html", context)
 
 
@@ -106,6 +110,15 @@ def _make_context(named: NamedExport, form: BaseForm, format_form: FormatForm) -
     }
 
 
+def _trace(
+    export_admin: ExportPages, request: HttpRequest, *pages: tuple[Any, None]
+) -> dict[str, Any]:
+    """Return the way to the pages below the list, or to the list itself."""
+    listed = (_("Start an export"), export_admin.get_link("named") if pages else None)
+    is_hidden = not export_admin.has_view_permission(request)
+    return trace(export_admin.admin_site, export_admin.opts, listed, *pages, is_hidden=is_hidden)
+
+
 def _render(
     export_admin: ExportPages,
     request: HttpRequest,
@@ -119,6 +132,5 @@ def _render(
         **site.each_context(request),
         "subtitle": None,
         "opts": export_admin.opts,
-        "has_view_permission": export_admin.has_view_permission(request),
     }
     return TemplateResponse(request, template, {**shared, **context})
