@@ -5,6 +5,8 @@ import re
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connections
+from django.urls import resolve
 
 from django_infra.exporter.changelists.export import NAME
 from django_infra.exporter.models import QueryExport
@@ -93,9 +95,9 @@ def read(response, client):
 
 def test_the_action_asks_about_the_ticked_rows(authors, act):
     keys = [author.pk for author in authors[1:3]]
-    response = act(keys)
+    response = act(keys, "q=e")
     assert response.status_code == 200
-    assert "2 selected authors" in get_text(response)
+    assert "2 selected authors Back to the list" in get_text(response)
     content = response.content.decode()
     for key in keys:
         assert f'<input type="hidden" name="selected" value="{key}">' in content
@@ -104,11 +106,11 @@ def test_the_action_asks_about_the_ticked_rows(authors, act):
 
 def test_the_action_asks_about_all_that_match(authors, act):
     publisher = authors[1].publisher
-    response = act([authors[1].pk], f"publisher__id__exact={publisher.pk}&q=a&p=1", across="1")
+    response = act([authors[1].pk], f"publisher__id__exact={publisher.pk}&q=a&p=1&o=-1", across="1")
     text = get_text(response)
-    assert "All 2 authors that match: publisher: Allen &amp; Sons search “a”" in text
+    assert "All 2 authors that match: publisher: Allen &amp; Sons search “a” Back" in text
     assert 'name="selected"' not in response.content.decode()
-    assert f"{LIST}?publisher__id__exact={publisher.pk}&amp;q=a" in response.content.decode()
+    assert f"{LIST}?publisher__id__exact={publisher.pk}&amp;q=a&amp;o=-1" in response.content.decode()
 
 
 def test_the_page_can_be_linked(authors, client):
@@ -169,7 +171,24 @@ def test_the_next_time_the_choice_is_remembered(authors, client, ask):
 def test_what_is_not_offered_any_more_is_forgotten(authors, client, ask, staff):
     assert ask(columns=["publisher__name", "id"]).status_code == 302
     staff.user_permissions.remove(Permission.objects.get(codename="view_publisher"))
-    assert get_checked(client.get(PAGE)) == {"id"}
+    assert get_checked(response := client.get(PAGE)) == {"id"}
+    assert 'name="order" value="id"' in response.content.decode()
+
+
+def test_each_model_has_choices_of_its_own(authors, ask, client, staff):
+    staff.user_permissions.add(Permission.objects.get(codename="view_book"))
+    assert ask(columns=["id"]).status_code == 302
+    book = client.get("/wide/exporter/queryexport/change-list/testapp/book/")
+    assert "title" in get_checked(book)
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_formulas_are_escaped_as_the_setting_says_at_first(authors, client, settings, is_on):
+    settings.EXPORTER_ESCAPE_FORMULAS = is_on
+    box = re.search(
+        r'<input[^>]*name="csv-escape_formulas"[^>]*>', client.get(PAGE).content.decode()
+    )
+    assert ("checked" in box[0]) is is_on
 
 
 def test_each_user_has_choices_of_their_own(authors, ask, admin_client):
@@ -223,6 +242,16 @@ def test_without_scripts_columns_come_as_remembered_and_then_as_offered(authors,
     columns = ["id", "name", "email", "publisher__name"]
     rows = read(ask(columns=columns, order="publisher__name name"), client)
     assert rows[0] == ["publisher__name", "name", "id", "email"]
+
+
+def test_a_column_that_is_asked_for_twice_comes_once(authors, ask, client):
+    assert read(ask(columns=["id", "name", "id"]), client)[0] == ["id", "name"]
+
+
+@pytest.mark.parametrize("route", ["change-list/testapp/author/", "named/", "named/authors/"])
+def test_a_job_is_there_before_it_begins(route):
+    view = resolve(f"/office/exporter/queryexport/{route}").func
+    assert view._non_atomic_requests == set(connections)
 
 
 @with_commits

@@ -87,6 +87,7 @@ def test_the_page_has_the_form_of_the_export(client, staff):
     assert 'class="vDateField"' in content
     assert 'class="vTextField"' in content
     assert "Allen" in content
+    assert "admin/js/core.js" in response.content.decode()
     assert "admin/js/calendar.js" in response.content.decode()
 
 
@@ -166,6 +167,12 @@ def test_what_cannot_be_is_told_with_the_form(client, staff, data, message):
     assert "Please correct the errors below." in content
     assert 'value="1.25"' in content
     assert not QueryExport.objects.exists()
+
+
+def test_all_errors_are_told_at_once(client, staff):
+    content = get_content(client.post(PAGE, {"padding": "x", "_start-format": "x"}))
+    assert "Enter a whole number." in content
+    assert "Select a valid choice." in content
 
 
 def test_too_many_exports_are_told_with_the_form(client, staff, settings):

@@ -33,7 +33,6 @@ from django_infra.exporter.changelists.offers import ColumnGroup, get_computed_n
 from django_infra.exporter.changelists.rows import clean_query, get_rows
 from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import (
-    ExportNotPermitted,
     HandoverFailed,
     InvalidExport,
     InvalidParams,
@@ -91,8 +90,6 @@ class ChangeListExport:
         try:
             params = self._make_params(options_form.cleaned_data if options_form else {})
             return begin(export_admin, self.request, NAME, params, format)
-        except ExportNotPermitted:
-            raise
         except (InvalidExport, HandoverFailed) as error:
             add_errors(self.form, error)
             return None

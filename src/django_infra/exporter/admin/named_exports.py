@@ -22,7 +22,7 @@ from django_infra.exporter.admin.forms import (
 )
 from django_infra.exporter.admin.pages import ExportPages
 from django_infra.exporter.admin.starts import make_admin_view, start
-from django_infra.exporter.exceptions import ExportNotPermitted, HandoverFailed, InvalidExport
+from django_infra.exporter.exceptions import HandoverFailed, InvalidExport
 from django_infra.exporter.named import NamedExport
 from django_infra.exporter.registry import registry
 
@@ -81,7 +81,7 @@ def _start(
     format_form: FormatForm,
 ) -> HttpResponseBase | None:
     """Start the export, or tell in the forms why it cannot be."""
-    if not (is_valid(form) & is_valid(format_form)):
+    if not (is_valid(form) and is_valid(format_form)):
         return None
     params = request.POST.copy()
     for key in ("csrfmiddlewaretoken", format_form.add_prefix("format")):
@@ -89,8 +89,6 @@ def _start(
     format = format_form.cleaned_data["format"]
     try:
         return start(export_admin, request, named.name, params, format)
-    except ExportNotPermitted:
-        raise
     except (InvalidExport, HandoverFailed) as error:
         add_errors(form, error)
         return None

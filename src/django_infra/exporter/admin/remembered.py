@@ -25,7 +25,6 @@ class Choice:
     def initial(self) -> dict[str, Any]:
         return {
             "columns": self.columns,
-            "order": " ".join(self.columns),
             "headers": self.headers,
             "format": self.format,
         }
