@@ -4,8 +4,12 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from django_infra.exporter.admin import export_selected
 from flights.models import Airline, Airport, Flight, Plane, Weather
 from flights.reports import SPEED
+
+# To every change list of the site; ``actions = [export_selected]`` adds it to one.
+admin.site.add_action(export_selected)
 
 
 @admin.register(Airline)

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.db import connection
+
+from admin_pages import trial
+from browsers import TIMEOUT
+from sites import Problems, Site
+
+# The demo uses SQLite, whatever the tests use.
+collect_ignore_glob = [] if connection.vendor == "sqlite" else ["test_*.py"]
+
+
+class AdminSite(Site):
+    def prepare(self):
+        super().prepare()
+        lines = self.manage("shell", "--verbosity", "0", "--command", trial.SESSIONS)
+        self.sessions = json.loads(lines.splitlines()[-1])
+
+    def ask(self, expression):
+        """Return what the expression, which gives JSON, is in a shell of the site."""
+        code = (
+            "import json\n"
+            "from django.core.serializers.json import DjangoJSONEncoder as Encoder\n"
+            f"print(json.dumps({expression}, cls=Encoder))"
+        )
+        lines = self.manage("shell", "--verbosity", "0", "--command", code)
+        return json.loads(lines.splitlines()[-1])
+
+
+@pytest.fixture(scope="session")
+def started_site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    site = AdminSite(
+        folder,
+        settings=trial.SETTINGS,
+        modules=trial.MODULES,
+        data=trial.DATA,
+        rows=trial.ROWS,
+    )
+    with site:
+        yield site
+
+
+@pytest.fixture
+def site(started_site):
+    started_site.let_pass(trial.ROWS)
+    yield started_site
+    started_site.let_pass(trial.ROWS)
+
+
+@pytest.fixture
+def open_page(chromium, site):
+    """Open a page as a user who is logged in; at the end nothing may have gone wrong in it."""
+    contexts, pages = [], []
+
+    def open_page(path, *, user="ada", context=None, **options):
+        if context is None:
+            context = chromium.new_context(base_url=site.url, **options)
+            context.set_default_timeout(TIMEOUT * 1000)
+            cookie = {"name": "sessionid", "value": site.sessions[user], "url": site.url}
+            context.add_cookies([cookie])
+            contexts.append(context)
+        page = context.new_page()
+        page.problems = Problems(page)
+        pages.append(page)
+        page.goto(path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert [page.problems for page in pages] == [[]] * len(pages)
