@@ -255,3 +255,31 @@ def test_who_runs_it_again_does_so_with_their_own_request(
     request = RequestFactory().post("/anywhere/")
     request.user, request.tenant = admin_user, "Author 1"
     assert renew_params(request, params) == params | {"request": {"tenant": "Author 1"}}
+
+
+class NumberedRequest(ChangeListRequest):
+    """Carries what JSON changes."""
+
+    def capture(self, request):
+        return {"names": {3: "Author 3"}}
+
+    def restore(self, request, captured):
+        request.tenant = captured["names"].get(3, "Author 1")
+
+
+def test_what_is_carried_is_compared_as_the_worker_gets_it(library, ask, tenant, settings):
+    settings.EXPORTER_ADMIN_REQUEST = f"{__name__}.NumberedRequest"
+    tenant(of_tenant)
+    with pytest.raises(InvalidParams, match="it shows other rows"):
+        ask(Author)
+
+
+def of_database_of_tenant(self, request):
+    return Author.objects.using("other" if hasattr(request, "tenant") else "default")
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_the_same_rows_of_another_database_are_other_rows(ask, tenant):
+    tenant(of_database_of_tenant)
+    with pytest.raises(InvalidParams, match="it shows other rows"):
+        ask(Author)

@@ -19,6 +19,7 @@ from django_infra.exporter.changelists.rows import clean_query, find_admin, read
 from django_infra.exporter.columns import Values
 from django_infra.exporter.exceptions import ExportNotPermitted, InvalidParams
 from django_infra.exporter.named import NamedExport
+from django_infra.exporter.params import serialize
 
 NAME = "admin-change-list"
 HEADERS = {"verbose": _("Names for people"), "names": _("Names of fields")}
@@ -111,7 +112,8 @@ def make_params(
         "columns": list(columns),
         "headers": headers,
         "options": dict(options),
-        "request": get_hook().capture(request),
+        # As the worker gets it: JSON has no tuples, and no keys but texts.
+        "request": serialize(get_hook().capture(request)),
     }
     _check_same_rows(model_admin, request, params, selected)
     return params
@@ -158,9 +160,10 @@ def _check_same_rows(
 
 
 def _describe(rows: QuerySet[Any, Any]) -> Any:
-    """Return what SQL asks for the rows, whatever time it is."""
+    """Return which database is asked for the rows, and by which SQL, whatever time it is."""
     try:
         sql, params = rows.query.sql_with_params()
     except EmptyResultSet:
         return None
-    return sql, [type(each) if isinstance(each, date | time) else each for each in params]
+    known = [type(each) if isinstance(each, date | time) else each for each in params]
+    return rows.db, sql, known
