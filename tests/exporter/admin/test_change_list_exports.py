@@ -9,7 +9,9 @@ from django.db import connections
 from django.urls import resolve
 
 from django_infra.exporter.changelists.export import NAME
+from django_infra.exporter.changelists.requests import ChangeListRequest
 from django_infra.exporter.models import QueryExport
+from exporter.admin.sites import AuthorAdmin
 from testapp.models import Author, Publisher
 
 pytestmark = [
@@ -402,3 +404,43 @@ def test_everything_is_escaped(authors, client):
     content = client.get(f"{PAGE}?{query}").content.decode()
     assert "<script>alert" not in content
     assert content.count("&lt;script&gt;alert(") == 2
+
+
+# Runs again
+
+
+class HostRequest(ChangeListRequest):
+    """Carries whose rows a request is about."""
+
+    def capture(self, request):
+        return {"first": request.META["SERVER_NAME"]}
+
+    def restore(self, request, captured):
+        request.META["SERVER_NAME"] = captured["first"]
+
+
+def of_host(self, request):
+    return Author.objects.filter(name__startswith=request.META["SERVER_NAME"])
+
+
+@with_commits
+@pytest.mark.parametrize("way", ["page", "list"])
+def test_who_runs_it_again_gets_rows_of_their_own(
+    authors, ask, client, admin_client, settings, monkeypatch, way
+):
+    settings.EXPORTER_ADMIN_REQUEST = f"{__name__}.HostRequest"
+    settings.ALLOWED_HOSTS = ["*"]
+    monkeypatch.setattr(AuthorAdmin, "get_queryset", of_host)
+    client.defaults["SERVER_NAME"], admin_client.defaults["SERVER_NAME"] = "Bea", "Ada"
+    assert read(ask(), client)[1:] == [["Bea", str(authors[1].pk)]]
+    first = QueryExport.objects.get()
+    pages = "/office/exporter/queryexport/"
+    if way == "page":
+        admin_client.post(f"{pages}{first.pk}/run-again/")
+    else:
+        data = {"action": "run_selected_again", "_selected_action": [first.pk]}
+        admin_client.post(pages, data)
+    again = QueryExport.objects.exclude(pk=first.pk).get()
+    with again.file.open() as file:
+        assert b"Ada" in (content := file.read())
+    assert b"Bea" not in content

@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 from django.utils.translation import gettext_lazy as _
 
 from django_infra.exporter.admin.outcomes import Outcome, tell
+from django_infra.exporter.changelists.export import NAME, renew_params
 from django_infra.exporter.exceptions import (
     ExporterError,
     ExportNotPermitted,
@@ -31,7 +32,7 @@ def cancel_selected(model_admin: Any, request: HttpRequest, queryset: Any) -> No
 
 @admin.action(permissions=["run_again"], description=_("Run selected exports again"))
 def run_selected_again(model_admin: Any, request: HttpRequest, queryset: Any) -> None:
-    _started, outcomes = run_again(queryset.defer(None), request.user)
+    _started, outcomes = run_again(queryset.defer(None), request)
     tell(model_admin, request, outcomes)
 
 
@@ -54,9 +55,9 @@ def cancel(exports: Iterable[QueryExport], user: Any) -> Counter[Outcome]:
 
 
 def run_again(
-    exports: Iterable[QueryExport], user: Any
+    exports: Iterable[QueryExport], request: HttpRequest
 ) -> tuple[list[QueryExport], Counter[Outcome]]:
-    """Start each export anew, for the user; return the new rows and what became of each."""
+    """Start each export anew, for who asks now; return the new rows and what became of each."""
     outcomes: Counter[Outcome] = Counter()
     started = []
     for export in exports:
@@ -66,15 +67,18 @@ def run_again(
             outcomes[Outcome.UNNAMED] += 1
         else:
             try:
-                started.append(_start(export, user))
+                started.append(_start(export, request))
                 outcomes[Outcome.STARTED] += 1
             except ExporterError as error:
                 outcomes[_judge(error)] += 1
     return started, outcomes
 
 
-def _start(export: QueryExport, user: Any) -> QueryExport:
-    return enqueue_export(export.name, export.params, created_by=user, format=export.format)
+def _start(export: QueryExport, request: HttpRequest) -> QueryExport:
+    params = export.params
+    if export.name == NAME:
+        params = renew_params(request, params)
+    return enqueue_export(export.name, params, created_by=request.user, format=export.format)
 
 
 def _judge(error: ExporterError) -> Outcome:

@@ -104,7 +104,7 @@ class ExportPages(ExportRights):
     def run_again_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         if (export := self._find(request, object_id)) is None:
             return self._say_missing(request, object_id)
-        started, outcomes = run_again([export], request.user)
+        started, outcomes = run_again([export], request)
         tell(self, request, outcomes)
         return self._lead_to(started[0] if started else export)
 
