@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
-from django import forms
 from django.contrib.admin import ModelAdmin
-from django.contrib.admin.utils import flatten_fieldsets, label_for_field
+from django.contrib.admin.utils import label_for_field
 from django.contrib.auth import get_permission_codename
-from django.contrib.auth.forms import ReadOnlyPasswordHashWidget
 from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
+from django_infra.exporter.changelists.shown import Shown
 from django_infra.exporter.conf import conf
-
-logger = logging.getLogger(__name__)
-
-TEXTS = (models.BinaryField, models.CharField, models.TextField)
-PASSWORD_WIDGETS = (forms.PasswordInput, ReadOnlyPasswordHashWidget)
 
 
 @dataclass(frozen=True)
@@ -54,77 +46,6 @@ class _Relation:
     model: type[models.Model]
     # What leads back.
     reverse: str | None
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What the admin of one model shows to the user."""
-
-    model: type[models.Model]
-    model_admin: ModelAdmin[Any] | None
-    request: HttpRequest
-
-    def list_fields(self) -> list[Any]:
-        fields = [field for field in self.model._meta.concrete_fields if self._may_leave(field)]
-        if self.model_admin is None:
-            return fields
-        return [field for field in fields if self._is_shown(field)]
-
-    def _may_leave(self, field: Any) -> bool:
-        is_password = isinstance(field, TEXTS) and "password" in field.name.lower()
-        widget = getattr(self._form_fields.get(field.name), "widget", None)
-        return not is_password and not isinstance(widget, PASSWORD_WIDGETS)
-
-    def _is_shown(self, field: Any) -> bool:
-        if field.name in self._hidden:
-            return False
-        if field.primary_key or field.name in self._shown or field.attname in self._shown:
-            return True
-        # No form has such a field, unless somebody puts it there.
-        return not field.editable and self._shows_all
-
-    @cached_property
-    def _hidden(self) -> set[str]:
-        exclude = self._admin.get_exclude(self.request, None) or ()
-        return {*exclude, *getattr(self._admin, "export_exclude", ())}
-
-    @cached_property
-    def _shown(self) -> set[Any]:
-        listed = self._admin.get_list_display(self.request)
-        return {*listed, *self._form_names}
-
-    @cached_property
-    def _shows_all(self) -> bool:
-        """Whether nobody has chosen the fields of the form."""
-        kind = type(self._admin)
-        if kind.get_fields is not ModelAdmin.get_fields:
-            return False
-        chosen = self._admin.fields or self._admin.fieldsets
-        return kind.get_fieldsets is ModelAdmin.get_fieldsets and not chosen
-
-    @cached_property
-    def _form_names(self) -> set[Any]:
-        """Return the names in the form of a row; that of a new one may have others."""
-        try:
-            return set(flatten_fieldsets(self._admin.get_fieldsets(self.request, self.model())))
-        except Exception:
-            logger.warning("The fields of %r are not known.", self._admin, exc_info=True)
-            return set()
-
-    @cached_property
-    def _form_fields(self) -> dict[str, forms.Field]:
-        if self.model_admin is None:
-            return {}
-        try:
-            form = self.model_admin.get_form(self.request, self.model())
-            return dict(form.base_fields)
-        except Exception:
-            logger.warning("The form of %r is not known.", self.model_admin, exc_info=True)
-            return {}
-
-    @property
-    def _admin(self) -> Any:
-        return self.model_admin
 
 
 def list_groups(
