@@ -112,7 +112,9 @@ def test_the_action_asks_about_all_that_match(authors, act):
     text = get_text(response)
     assert "All 2 authors that match: publisher: Allen &amp; Sons search “a” Back" in text
     assert 'name="selected"' not in response.content.decode()
-    assert f"{LIST}?publisher__id__exact={publisher.pk}&amp;q=a&amp;o=-1" in response.content.decode()
+    assert (
+        f"{LIST}?publisher__id__exact={publisher.pk}&amp;q=a&amp;o=-1" in response.content.decode()
+    )
 
 
 def test_the_page_can_be_linked(authors, client):
