@@ -139,7 +139,7 @@ def test_headers_are_for_people_or_for_machines(export):
     columns = ["id", "publisher__name", "book_count"]
     assert export(Author, columns=columns) == [columns]
     assert export(Author, columns=columns, headers="verbose") == [
-        ["ID", "Publisher: Name", "Book count"]
+        ["ID", "Publisher: Name", "Books"]
     ]
 
 

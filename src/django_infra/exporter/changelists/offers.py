@@ -53,7 +53,7 @@ def list_groups(
 ) -> list[ColumnGroup]:
     """Return the columns that the user may export: those of the model first, then the related."""
     own = _make_group(model_admin, request, model_admin.model)
-    annotations = _list_annotations(model_admin, queryset)
+    annotations = _list_annotations(model_admin, request, queryset)
     label = str(capfirst(model_admin.opts.verbose_name))
     groups = [
         replace(own, label=label, columns=[*own.columns, *annotations]),
@@ -113,10 +113,15 @@ def _get_ordering(name: Any, model_admin: ModelAdmin[Any]) -> str | None:
 
 
 def _list_annotations(
-    model_admin: ModelAdmin[Any], queryset: QuerySet[Any, Any]
+    model_admin: ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Any, Any]
 ) -> Iterator[OfferedColumn]:
+    """Yield the annotations, called as the column of the change list that shows them."""
+    labels = {
+        _get_ordering(name, model_admin): label_for_field(name, model_admin.model, model_admin)
+        for name in model_admin.get_list_display(request)
+    }
     for name in queryset.query.annotation_select:
-        label = str(capfirst(name.replace("_", " ").strip()))
+        label = capfirst(str(labels.get(name, name.replace("_", " ").strip())))
         yield OfferedColumn(name, label, label)
 
 
