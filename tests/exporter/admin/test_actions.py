@@ -5,6 +5,7 @@ from django.contrib.messages import get_messages
 from django.core.files.storage import storages
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from django_infra.exporter.jobs import run_job
@@ -139,6 +140,16 @@ def test_what_cannot_be_run_again_is_counted(page, staff, act, box):
         "1 is an export that you may not run. 2 cannot be run any more as they were."
     )
     assert len(box) == 1
+
+
+def test_the_parameters_of_all_are_read_at_once(page, act):
+    page(LIST)
+    exports = [make_export(name="authors") for _ in range(3)]
+    with CaptureQueriesContext(connection) as queries:
+        assert act("run_selected_again", *exports) == [
+            ("error", "3 are exports that you may not run.")
+        ]
+    assert sum("params" in query["sql"] for query in queries) == 1
 
 
 def test_no_more_than_allowed_are_started(page, staff, act, box, settings):

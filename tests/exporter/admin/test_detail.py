@@ -142,6 +142,11 @@ def test_the_timeline_goes_on_after_the_end(page):
         "Expires",
         "File deleted",
     ]
+    export.update(expires_at=now + datetime.timedelta(seconds=3))
+    assert [label for label, _ in get_steps(page(DETAIL, export.pk))][3:] == [
+        "File deleted",
+        "Expires",
+    ]
     export.update(expires_at=now)
     assert "Expired" in dict(get_steps(page(DETAIL, export.pk)))
 

@@ -168,8 +168,10 @@ def test_only_what_can_be_downloaded_has_a_link(page):
     expired.update(expires_at=timezone.now())
     for state in set(ExportState) - {ExportState.SUCCESS}:
         make_export(state)
-    links = re.findall(r'href="([^"]*/download/)"', page(LIST).content.decode())
-    assert links == [reverse(DOWNLOAD, args=[done.pk])]
+    text = page(LIST).content.decode()
+    assert re.findall(r'href="([^"]*/download/)"', text) == [reverse(DOWNLOAD, args=[done.pk])]
+    # What has failed or expired will have none either.
+    assert text.count('<td class="field-download">-</td>') == 2
 
 
 # Filters
