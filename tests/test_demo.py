@@ -146,3 +146,4 @@ def test_the_demo_site_is_served(manage, folder):
         assert "checked-delays" in browser.read("admin/exporter/queryexport/?state__exact=fail")
         assert browser.read("admin/flights/flight/")
         assert "unsafe" not in browser.headers["Content-Security-Policy"]
+        assert "<svg" in browser.read("favicon.ico")

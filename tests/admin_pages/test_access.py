@@ -66,3 +66,16 @@ def test_all_see_all_who_may_view_exports(open_page, foreign_id, expect):
     page = open_page(EXPORTS, user="boss")
 
     expect(get_rows(page, foreign_id)).to_be_visible()
+
+
+def test_the_list_is_filtered_by_a_user_who_is_found_by_typing(open_page, foreign_id, expect):
+    own_id = start_named(open_page("/admin/"), "failing")
+    page = open_page(EXPORTS, user="boss")
+    page.get_by_role("combobox", name="Created by").click()
+    page.get_by_role("searchbox").last.fill("ad")
+    page.get_by_role("option", name="ada").click()
+    page.get_by_role("button", name="Filter").click()
+
+    expect(get_rows(page, own_id)).to_be_visible()
+    expect(get_rows(page, foreign_id)).to_have_count(0)
+    expect(page.locator("#select2-export-owner-container")).to_contain_text("ada")
