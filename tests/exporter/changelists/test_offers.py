@@ -146,3 +146,37 @@ def test_headers_are_for_people_or_for_machines(export):
 @pytest.mark.django_db(transaction=True)
 def test_columns_come_in_the_order_that_was_chosen(export):
     assert export(Author, columns=["loud", "id", "name"]) == [["loud", "id", "name"]]
+
+
+def test_what_a_hidden_relation_leads_to_is_not_offered(offer, admin_user, monkeypatch):
+    kind = type(admin.site.get_model_admin(Profile))
+    assert "author__name" in get_paths(offer(Profile, admin_user))
+    monkeypatch.setattr(kind, "exclude", ["author"])
+    assert not any(path.startswith("author") for path in get_paths(offer(Profile, admin_user)))
+
+
+def test_what_a_related_admin_hides_leads_no_further(offer, monkeypatch):
+    assert "author__publisher__name" in get_paths(offer(Book))
+    kind = type(admin.site.get_model_admin(Author))
+    monkeypatch.setattr(kind, "fields", ["name"])
+    monkeypatch.setattr(kind, "list_display", ["name"])
+    assert "author__name" in get_paths(offer(Book))
+    assert not any("publisher" in path for path in get_paths(offer(Book)))
+
+
+def test_a_relation_that_is_kept_back_takes_along_what_it_leads_to(offer, monkeypatch):
+    kind = type(admin.site.get_model_admin(Book))
+    monkeypatch.setattr(kind, "export_exclude", ["author__publisher"], raising=False)
+    groups = offer(Book)[2]
+    assert [group.path for group in groups] == ["", "author__"]
+    assert "author__name" in list_columns(groups)
+    assert "author__publisher" not in list_columns(groups)
+
+
+def test_what_the_change_list_shows_of_a_hidden_relation_is_offered(offer, monkeypatch):
+    kind = type(admin.site.get_model_admin(Book))
+    monkeypatch.setattr(kind, "list_display", ["title", "author__name"])
+    monkeypatch.setattr(kind, "fields", ["title"])
+    offered = offer(Book)
+    assert get_default_paths(*offered) == ["title", "author__name"]
+    assert "author" not in get_paths(offered)

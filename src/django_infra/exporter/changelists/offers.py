@@ -46,6 +46,9 @@ class _Relation:
     model: type[models.Model]
     # What leads back.
     reverse: str | None
+    # What makes it, and the model whose admin shows that or does not.
+    field: Any
+    owner: type[models.Model]
 
 
 def list_groups(
@@ -133,16 +136,28 @@ def _make_group(
     path: str = "",
     label: str = "",
 ) -> ColumnGroup:
-    site = model_admin.admin_site
-    own = model_admin if not path else site._registry.get(model)
     columns = []
-    for field in Shown(model, own, request).list_fields():
+    for field in _list_fields(model_admin, request, model):
         name = str(capfirst(field.verbose_name))
         if field.is_relation:
             name = _("%s (ID)") % name
         header = f"{label}: {name}" if label else name
         columns.append(OfferedColumn(path + field.name, name, header))
     return ColumnGroup(label, path, columns)
+
+
+def _list_fields(
+    model_admin: ModelAdmin[Any], request: HttpRequest, model: type[models.Model]
+) -> list[Any]:
+    is_own = model is model_admin.model
+    found = model_admin if is_own else model_admin.admin_site._registry.get(model)
+    return Shown(model, found, request).list_fields()
+
+
+def _lists(model_admin: ModelAdmin[Any], request: HttpRequest, path: str) -> bool:
+    """Tell whether the change list shows something behind the path itself."""
+    names = model_admin.get_list_display(request)
+    return any(isinstance(name, str) and name.startswith(path) for name in names)
 
 
 def _list_related(
@@ -165,6 +180,10 @@ def _list_related(
             "path": f"{path}{relation.name}__",
             "label": f"{label}: {relation.label}" if label else relation.label,
         }
+        is_listed = _lists(model_admin, request, where["path"])
+        fields = _list_fields(model_admin, request, relation.owner)
+        if not is_listed and relation.field not in fields:
+            continue
         group = _make_group(model_admin, request, relation.model, **where)
         if group.columns:
             yield group
@@ -185,12 +204,14 @@ def _list_relations(model: type[models.Model]) -> Iterator[_Relation]:
             continue
         is_single = field.one_to_one and not field.remote_field.hidden
         back = field.related_query_name() if is_single else None
-        yield _Relation(field.name, str(capfirst(field.verbose_name)), field.related_model, back)
+        label = str(capfirst(field.verbose_name))
+        yield _Relation(field.name, label, field.related_model, back, field, model)
     for relation in model._meta.related_objects:
         if relation.one_to_one and not relation.parent_link:
             related = relation.related_model
             label = str(capfirst(related._meta.verbose_name))
-            yield _Relation(relation.name, label, related, relation.field.name)
+            back = relation.field
+            yield _Relation(relation.name, label, related, back.name, back, related)
 
 
 def _may_view(
@@ -207,13 +228,16 @@ def _may_view(
 
 def _restrict(model_admin: ModelAdmin[Any], groups: Sequence[ColumnGroup]) -> list[ColumnGroup]:
     """Keep what the admin itself allows, if it says so."""
-    hidden = set(getattr(model_admin, "export_exclude", ()))
-    if not hidden:
-        return list(groups)
-    return [
-        replace(group, columns=[column for column in group.columns if column.path not in hidden])
+    hidden = tuple(f"{path}__" for path in getattr(model_admin, "export_exclude", ()))
+    restricted = [
+        replace(
+            group,
+            # What a path leads to goes with it.
+            columns=[each for each in group.columns if not f"{each.path}__".startswith(hidden)],
+        )
         for group in groups
     ]
+    return [group for group in restricted if group.columns or not group.path]
 
 
 def _tell_apart(groups: Sequence[ColumnGroup]) -> list[ColumnGroup]:
