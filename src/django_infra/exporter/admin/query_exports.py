@@ -39,18 +39,19 @@ class QueryExportAdmin(ExportColumns, ExportFacts, ExportPages):
     """What exports did and do, to look at: a row is written by its export alone."""
 
     list_display = (
-        "id",
         "title",
         "badge",
         "progress",
+        "download",
         "rows",
         "size",
         "duration",
         "rate",
         OWNER,
         "start",
-        "download",
+        "id",
     )
+    list_display_links = ("title", "id")
     list_filter = ("state", FormatFilter, NameFilter, OwnerFilter, StuckFilter)
     date_hierarchy = "created_at"
     show_full_result_count = False
