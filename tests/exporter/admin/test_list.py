@@ -7,6 +7,7 @@ import pytest
 from django.contrib import admin
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.text import capfirst
 
 from django_infra.exporter.models import ExportState, QueryExport
 from django_infra.exporter.registry import registry
@@ -153,7 +154,7 @@ def test_an_export_is_called_by_its_name_or_its_model(page, declare, fields, tit
     declare("unlisted")(lambda params, user: Author.objects.all())
     registry.exports[-1].is_listed = False
     make_export(**fields)
-    assert f">{title}</a></th>" in page(LIST).content.decode()
+    assert f">{capfirst(title)}</a></th>" in page(LIST).content.decode()
 
 
 def test_a_model_that_is_no_more_is_called_by_its_label(page):

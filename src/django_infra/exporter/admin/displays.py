@@ -11,6 +11,7 @@ from django.contrib import admin
 from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -110,7 +111,7 @@ class ExportColumns:
 
     @admin.display(description=gettext_lazy("export"), ordering="name")
     def title(self, export: QueryExport) -> str:
-        return facts.get_title(export)
+        return capfirst(facts.get_title(export))
 
     @admin.display(description=gettext_lazy("state"), ordering="state")
     def badge(self, export: QueryExport) -> SafeString:
