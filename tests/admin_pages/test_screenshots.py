@@ -38,6 +38,7 @@ make(2, 240, state="success", row_count=43, progress_percent=100,
      file_size=2_310, job_time=seconds(0.04), file="exports/b.csv",
      checksum=sha256(b"2").hexdigest())
 make(3, 90, name="checked-delays", state="fail", row_count=184_000, params={"longest": 1130},
+     start_time=now - timedelta(minutes=88), finished_at=now - timedelta(minutes=88) + seconds(6),
      job_time=seconds(6), attempt=2, columns=[
          {"name": "date", "header": "Date"}, {"name": "airline__name", "header": "Airline"},
          {"name": "number", "header": "Flight"}, {"name": "delay", "header": "Delay"}],
