@@ -17,12 +17,26 @@ def defer_large(rows: QueryExportQuerySet) -> QueryExportQuerySet:
 
 
 class ExportChangeList(ChangeList):
+    def get_filters(self, request: HttpRequest) -> Any:
+        try:
+            return super().get_filters(request)
+        except (OverflowError, ValueError) as error:
+            # Of the date hierarchy, which looks for the day after.
+            raise IncorrectLookupParameters from error
+
     def get_filters_params(self, params: Any = None) -> dict[str, Any]:
         found: dict[str, Any] = super().get_filters_params(params)
         # PostgreSQL answers a NUL with an error.
         if any("\0" in text for values in found.values() for text in values):
             raise IncorrectLookupParameters
         return found
+
+    def get_results(self, request: HttpRequest) -> None:
+        try:
+            super().get_results(request)
+        except OverflowError as error:
+            # SQLite's answer to the number of a user that is none.
+            raise IncorrectLookupParameters from error
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> Any:
         rows: Any = super().get_queryset(request, exclude_parameters)

@@ -87,4 +87,6 @@ def show_progress(export: QueryExport) -> str:
 
 
 def show_time(time: datetime | None) -> str | None:
-    return None if time is None else formats.localize(timezone.localtime(time))
+    if time is not None and timezone.is_aware(time):
+        time = timezone.localtime(time)
+    return None if time is None else formats.localize(time)

@@ -84,7 +84,8 @@ class OwnerFilter(admin.SimpleListFilter):
         super().__init__(request, params, model, model_admin)
         if value := self.value():
             try:
-                get_user_model()._meta.pk.to_python(value)
+                key = get_user_model()._meta.pk
+                key.run_validators(key.to_python(value))
             except ValidationError as error:
                 raise IncorrectLookupParameters from error
 

@@ -27,6 +27,16 @@ ACTION_MARK = "exports_change_list"
 IGNORED = (ALL_VAR, ERROR_FLAG, PAGE_VAR, "_facets", "_popup", "_to_field")
 
 
+# What a change list raises for what it cannot read, such as the day after the last one.
+REFUSALS = (
+    IncorrectLookupParameters,
+    OverflowError,
+    SuspiciousOperation,
+    ValidationError,
+    ValueError,
+)
+
+
 class _Uncounted(Paginator):  # type: ignore[type-arg]  # no generic at run time
     """Keep a change list from asking how many rows there are, and for those of a page."""
 
@@ -119,7 +129,7 @@ def open_change_list(model_admin: ModelAdmin[Any], request: HttpRequest) -> Chan
     label = model_admin.opts.label
     try:
         change_list: ChangeList = quiet.get_changelist_instance(request)
-    except (IncorrectLookupParameters, SuspiciousOperation, ValidationError) as error:
+    except REFUSALS as error:
         raise InvalidParams(f"The change list of {label} refuses its filters: {error}") from error
     if said := get_messages(request):
         raise InvalidParams(f"The change list of {label} says: {' '.join(said)}")
