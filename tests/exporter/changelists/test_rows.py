@@ -3,8 +3,11 @@ from __future__ import annotations
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Permission
+from django.db import connection
 from django.db.models import Count
+from django.db.models.functions import Upper
 from django.test import RequestFactory
+from django.urls import set_script_prefix
 
 from django_infra.exporter.changelists.export import NAME, renew_params
 from django_infra.exporter.changelists.requests import ChangeListRequest
@@ -13,7 +16,7 @@ from django_infra.exporter.exceptions import ExportNotPermitted, InvalidExport, 
 from django_infra.exporter.export import enqueue_export, schedule_export
 from django_infra.exporter.jobs import run_job
 from django_infra.exporter.models import QueryExport
-from testapp.models import Author, Book, Note, Publisher
+from testapp.models import Author, Book, Note, Publisher, SpecialProfile
 
 # What is handed over after the commit is to run.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -283,3 +286,69 @@ def test_the_same_rows_of_another_database_are_other_rows(ask, tenant):
     tenant(of_database_of_tenant)
     with pytest.raises(InvalidParams, match="it shows other rows"):
         ask(Author)
+
+
+# Querysets of projects
+
+
+@pytest.fixture
+def show(monkeypatch):
+    """Let the change list of authors have a queryset of its own, and two columns."""
+
+    def show(get_queryset, **attributes):
+        kind = type(admin.site.get_model_admin(Author))
+        shout = admin.display(ordering="loud")(lambda self, author: author.name.upper())
+        attributes = {"list_display": ["name", "shout"], "shout": shout, **attributes}
+        for name, value in {"get_queryset": get_queryset, **attributes}.items():
+            monkeypatch.setattr(kind, name, value)
+
+    return show
+
+
+def with_books(self, request):
+    return Author.objects.filter(books__pages__gte=0).distinct()
+
+
+@pytest.mark.parametrize("add", ["annotate", "alias"])
+@pytest.mark.parametrize("query", ["", "o=2", "o=-2", "q=author+3&o=2"])
+def test_rows_without_their_doubles_have_their_annotations(
+    library, export, get_shown, show, add, query
+):
+    show(lambda *args: getattr(with_books(*args), add)(loud=Upper("name")))
+    shown = get_shown(Author, query)
+    assert [int(key) for (key,) in export(Author, query=query)[1:]] == shown
+    assert shown
+    if add == "annotate":
+        names = dict(Author.objects.values_list("pk", "name"))
+        rows = export(Author, query=query, columns=["loud"])[1:]
+        assert rows == [[names[key].upper()] for key in shown]
+
+
+@pytest.mark.skipif(not connection.features.can_distinct_on_fields, reason="needs DISTINCT ON")
+def test_the_first_of_the_rows_of_each_name_is_that_of_the_change_list(
+    library, export, get_shown, show
+):
+    ordering = ["name", "-id"]
+    show(lambda *args: Author.objects.order_by(*ordering).distinct("name"), ordering=ordering)
+    shown = get_shown(Author)
+    assert [int(key) for (key,) in export(Author)[1:]] == shown
+    assert len(shown) == 5
+
+
+def test_a_project_may_be_served_below_a_path(library, ask):
+    set_script_prefix("/below/")
+    try:
+        assert ask(Author)["model"] == "testapp.Author"
+    finally:
+        set_script_prefix("/")
+
+
+def test_a_site_without_urls_is_told(library, ask, staff):
+    aside = admin.AdminSite("aside")
+    aside.register(SpecialProfile, type(admin.site.get_model_admin(Author)))
+    with pytest.raises(InvalidParams, match="No URL leads to .* on 'aside'"):
+        enqueue_export(
+            NAME,
+            ask(Author) | {"site": "aside", "model": "testapp.SpecialProfile"},
+            created_by=staff,
+        )

@@ -11,12 +11,12 @@ from django.conf import settings
 from django.contrib.admin import ModelAdmin
 from django.contrib.messages.storage.base import BaseStorage
 from django.http import HttpRequest, QueryDict
-from django.urls import resolve, reverse
+from django.urls import NoReverseMatch, get_script_prefix, resolve, reverse
 from django.utils.datastructures import MultiValueDict
 from django.utils.module_loading import import_string
 
 from django_infra.exporter.conf import conf
-from django_infra.exporter.exceptions import InvalidSetting
+from django_infra.exporter.exceptions import InvalidParams, InvalidSetting
 
 
 class ChangeListRequest:
@@ -90,10 +90,16 @@ def _lead(request: Any, model_admin: ModelAdmin[Any], query: str) -> None:
     """Make the request one for the change list."""
     opts, site = model_admin.opts, model_admin.admin_site
     name = f"admin:{opts.app_label}_{opts.model_name}_changelist"
-    path = reverse(name, current_app=site.name)
+    try:
+        path = reverse(name, current_app=site.name)
+    except NoReverseMatch as error:
+        raise InvalidParams(f"No URL leads to {opts.label} on {site.name!r}: {error}") from error
     request.method = "GET"
-    request.path = request.path_info = path
-    request.resolver_match = resolve(path)
+    request.path = path
+    # Where a server hands a part of its URLs to the project, these begin with it, and URLconfs do
+    # not know of it.
+    request.path_info = "/" + path.removeprefix(get_script_prefix())
+    request.resolver_match = resolve(request.path_info)
     request.META = {**request.META, "REQUEST_METHOD": "GET", "QUERY_STRING": query}
     request.GET = QueryDict(query)
     request._post, request._files = QueryDict(), MultiValueDict()

@@ -13,7 +13,7 @@ from django.contrib.admin.sites import all_sites
 from django.contrib.admin.views.main import ALL_VAR, ERROR_FLAG, PAGE_VAR, ChangeList
 from django.core.exceptions import SuspiciousOperation, ValidationError
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
+from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, QueryDict
 from django.urls import get_resolver
 
@@ -139,7 +139,7 @@ def open_change_list(model_admin: ModelAdmin[Any], request: HttpRequest) -> Chan
 def _without_distinct(change_list: Any) -> QuerySet[Any, Any]:
     """Return the rows one by one, where DISTINCT would drop those that are alike in few columns."""
     rows: QuerySet[Any, Any] = change_list.queryset
-    if not rows.query.distinct:
+    if not rows.query.distinct or rows.query.distinct_fields:
         return rows
     if rows.query.group_by is not None:
         # One for each key.
@@ -162,5 +162,11 @@ def _has_no_join(rows: QuerySet[Any, Any]) -> bool:
 
 
 def _get_all(rows: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
+    """Return every row of the model with the annotations that the rows have."""
     everything: QuerySet[Any, Any] = rows.model._base_manager.using(rows.db).all()
+    one = rows.order_by().filter(pk=OuterRef("pk"))
+    for name in rows.query.annotations:
+        value = one.annotate(annotated_value=F(name)).values("annotated_value")[:1]
+        add = everything.annotate if name in rows.query.annotation_select else everything.alias
+        everything = add(**{name: Subquery(value)})
     return everything
