@@ -346,9 +346,20 @@ def test_a_project_may_be_served_below_a_path(library, ask):
 def test_a_site_without_urls_is_told(library, ask, staff):
     aside = admin.AdminSite("aside")
     aside.register(SpecialProfile, type(admin.site.get_model_admin(Author)))
-    with pytest.raises(InvalidParams, match="No URL leads to .* on 'aside'"):
+    with pytest.raises(InvalidParams, match=r"No URL leads to .* on 'aside'"):
         enqueue_export(
             NAME,
             ask(Author) | {"site": "aside", "model": "testapp.SpecialProfile"},
             created_by=staff,
         )
+
+
+def test_of_sites_with_one_name_it_is_that_with_urls(library, export):
+    class EmptyAdmin(type(admin.site.get_model_admin(Author))):
+        def get_queryset(self, request):
+            return Author.objects.none()
+
+    others = [admin.AdminSite() for _ in range(8)]
+    for other in others:
+        other.register(Author, EmptyAdmin)
+    assert len(export(Author)) == 26

@@ -62,6 +62,17 @@ def make_request(
     return request
 
 
+def has_urls(model_admin: ModelAdmin[Any]) -> bool:
+    """Tell whether the URL of the change list leads to this admin of the model."""
+    request = HttpRequest()
+    try:
+        _lead(request, model_admin, "")
+    except InvalidParams:
+        return False
+    # Django tells so of its views.
+    return getattr(cast(Any, request).resolver_match.func, "model_admin", None) is model_admin
+
+
 def turn_request(request: HttpRequest, model_admin: ModelAdmin[Any], *, query: str) -> HttpRequest:
     """Return a GET of the change list with all that middleware has added to the request."""
     turned = copy.copy(request)

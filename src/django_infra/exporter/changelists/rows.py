@@ -17,7 +17,7 @@ from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, QueryDict
 from django.urls import get_resolver
 
-from django_infra.exporter.changelists.requests import get_messages, turn_request
+from django_infra.exporter.changelists.requests import get_messages, has_urls, turn_request
 from django_infra.exporter.exceptions import ExportNotPermitted, InvalidParams
 
 # What the function of an action has that exports a change list.
@@ -45,15 +45,20 @@ class _Uncounted(Paginator):  # type: ignore[type-arg]  # no generic at run time
 
 def find_admin(site_name: str, label: str) -> ModelAdmin[Any]:
     """Return that of the model on the site; raise InvalidParams if there is none."""
+    # A site may be made, and its models registered, where the URLs are.
+    _ = get_resolver().url_patterns
     sites: Any = all_sites
-    for is_last in (False, True):
-        for site in sites:
-            for model, model_admin in site._registry.items():
-                if site.name == site_name and model._meta.label == label:
-                    return cast("ModelAdmin[Any]", model_admin)
-        if not is_last:
-            # A site may be made, and its models registered, where the URLs are.
-            _ = get_resolver().url_patterns
+    found = [
+        cast("ModelAdmin[Any]", model_admin)
+        for site in sites
+        if site.name == site_name
+        for model, model_admin in site._registry.items()
+        if model._meta.label == label
+    ]
+    # Several sites may have the name by default; the page is that of the one with URLs.
+    for model_admin in found:
+        if len(found) == 1 or has_urls(model_admin):
+            return model_admin
     raise InvalidParams(f"No admin site {site_name!r} has the model {label!r}.")
 
 
