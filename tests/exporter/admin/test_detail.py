@@ -4,6 +4,7 @@ import datetime
 from html import escape
 
 import pytest
+from django.contrib.admin import AdminSite
 from django.core.files.base import ContentFile
 from django.core.files.storage import InMemoryStorage, Storage, storages
 from django.urls import reverse
@@ -263,3 +264,18 @@ def test_a_hostile_id_leads_back_to_the_index(page, client, pk):
             f"{reverse(LIST)}{pk}/{end}"
         )
         assert (response.status_code, response.url) == (302, reverse("admin:index"))
+
+
+@pytest.mark.parametrize("is_staff", [True, False])
+def test_who_is_no_staff_reads_no_details_of_errors(client, owner, monkeypatch, is_staff):
+    monkeypatch.setattr(AdminSite, "has_permission", lambda self, request: True)
+    owner.is_staff = is_staff
+    owner.save()
+    export = make_export(ExportState.FAIL, ValueError("/secret/path"), created_by=owner)
+    earlier = {"attempt": 1, "error": "builtins.OSError: /secret/file"}
+    lost = {"attempt": 2, "error": f"{WorkerLost.__module__}.WorkerLost: /secret/worker"}
+    export.update(failures=[earlier, lost])
+    text = client.get(reverse(DETAIL, args=[export.pk])).content.decode()
+    assert ("/secret/" in text) is is_staff
+    assert text.count("The export was interrupted.") == (1 if is_staff else 2)
+    assert ("The export failed." in text) is not is_staff

@@ -140,7 +140,7 @@ class QueryExportAdmin(ExportColumns, ExportFacts, ExportPages):
             "badge": show_badge(export),
             "bar": show_bar(export),
             "steps": list_steps(export),
-            "failures": list_failures(export),
+            "failures": list_failures(export, is_public=not request.user.is_staff),
             "may_cancel": self.has_cancel_permission(request, export),
             "may_run_again": self.has_run_again_permission(request, export),
             "may_delete": self.has_delete_permission(request, export),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -106,14 +106,16 @@ class Failure:
         return show_duration(max(self.ended_at - self.started_at, timedelta(0)))
 
 
-def list_failures(export: QueryExport) -> list[Failure]:
-    """Return the attempts that failed, the last one first."""
+def list_failures(export: QueryExport, *, is_public: bool = False) -> list[Failure]:
+    """Return the attempts that failed, the last one first; for the public without SQL and data."""
     earlier = export.failures if isinstance(export.failures, list) else []
     failures = [_read_failure(each) for each in earlier if isinstance(each, dict)]
     if export.state == ExportState.FAIL:
         attempt = export.attempt or None
         last = Failure(attempt, export.start_time, export.finished_at, export.error_log)
         failures.append(last)
+    if is_public:
+        failures = [replace(each, text=each.reason or _("The export failed.")) for each in failures]
     return failures[::-1]
 
 
