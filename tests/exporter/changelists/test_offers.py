@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import pytest
 from django.contrib import admin
+from django.contrib.admin import ModelAdmin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Permission, User
+from django.db import models
+from django.db.models import Count, F, Value
+from django.forms import PasswordInput
 from django.test import RequestFactory
 
 from django_infra.exporter.changelists.offers import (
@@ -180,3 +184,36 @@ def test_what_the_change_list_shows_of_a_hidden_relation_is_offered(offer, monke
     offered = offer(Book)
     assert get_default_paths(*offered) == ["title", "author__name"]
     assert "author" not in get_paths(offered)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_offered"),
+    [
+        ("password_copy", F("name"), False),
+        ("old_passwords", Value([], models.JSONField()), False),
+        ("password_age", Count("books"), True),
+        ("password_changed", F("born"), True),
+    ],
+)
+def test_an_annotation_named_for_a_password_is_offered_if_it_cannot_be_one(
+    offer, monkeypatch, name, value, is_offered
+):
+    kind = type(admin.site.get_model_admin(Author))
+    rows = Author.objects.annotate(**{name: value})
+    monkeypatch.setattr(kind, "get_queryset", lambda *args: rows)
+    assert (name in get_paths(offer(Author))) is is_offered
+
+
+def test_texts_are_kept_back_if_the_form_cannot_say_which_are_secret(
+    offer, admin_user, monkeypatch
+):
+    def get_form(self, request, obj=None, **kwargs):
+        form = ModelAdmin.get_form(self, request, obj, **kwargs)
+        form.base_fields["nickname"].widget = PasswordInput()
+        # As if of a row that has one.
+        return obj.author.name and form
+
+    kind = type(admin.site.get_model_admin(Profile))
+    monkeypatch.setattr(kind, "fields", ["name", "nickname", "visits"], raising=False)
+    monkeypatch.setattr(kind, "get_form", get_form)
+    assert get_paths(offer(Profile, admin_user)) == ["id", "visits"]

@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from django_infra.exporter.changelists.shown import Shown
+from django_infra.exporter.changelists.shown import Shown, may_hold_password
 from django_infra.exporter.conf import conf
 
 
@@ -123,7 +123,9 @@ def _list_annotations(
         _get_ordering(name, model_admin): label_for_field(name, model_admin.model, model_admin)
         for name in model_admin.get_list_display(request)
     }
-    for name in queryset.query.annotation_select:
+    for name, expression in queryset.query.annotation_select.items():
+        if may_hold_password(name, getattr(expression, "_output_field_or_none", None)):
+            continue
         label = capfirst(str(labels.get(name, name.replace("_", " ").strip())))
         yield OfferedColumn(name, label, label)
 
@@ -154,12 +156,6 @@ def _list_fields(
     return Shown(model, found, request).list_fields()
 
 
-def _lists(model_admin: ModelAdmin[Any], request: HttpRequest, path: str) -> bool:
-    """Tell whether the change list shows something behind the path itself."""
-    names = model_admin.get_list_display(request)
-    return any(isinstance(name, str) and name.startswith(path) for name in names)
-
-
 def _list_related(
     model_admin: ModelAdmin[Any],
     request: HttpRequest,
@@ -174,15 +170,12 @@ def _list_related(
     if depth == 0:
         return
     for relation in _list_relations(model):
-        if relation.name == came_by or not _may_view(model_admin, request, relation.model):
-            continue
         where: dict[str, Any] = {
             "path": f"{path}{relation.name}__",
             "label": f"{label}: {relation.label}" if label else relation.label,
         }
-        is_listed = _lists(model_admin, request, where["path"])
-        fields = _list_fields(model_admin, request, relation.owner)
-        if not is_listed and relation.field not in fields:
+        is_back = relation.name == came_by
+        if is_back or not _may_follow(model_admin, request, relation, where["path"]):
             continue
         group = _make_group(model_admin, request, relation.model, **where)
         if group.columns:
@@ -212,6 +205,18 @@ def _list_relations(model: type[models.Model]) -> Iterator[_Relation]:
             label = str(capfirst(related._meta.verbose_name))
             back = relation.field
             yield _Relation(relation.name, label, related, back.name, back, related)
+
+
+def _may_follow(
+    model_admin: ModelAdmin[Any], request: HttpRequest, relation: _Relation, path: str
+) -> bool:
+    """Tell whether the user may see what is related, and to what it is."""
+    if not _may_view(model_admin, request, relation.model):
+        return False
+    listed = model_admin.get_list_display(request)
+    if any(isinstance(name, str) and name.startswith(path) for name in listed):
+        return True
+    return relation.field in _list_fields(model_admin, request, relation.owner)
 
 
 def _may_view(

@@ -16,8 +16,19 @@ from django.http import HttpRequest
 
 logger = logging.getLogger(__name__)
 
-TEXTS = (models.BinaryField, models.CharField, models.TextField)
+# What says something about a password, such as when it was changed, and cannot hold one.
+HARMLESS = (
+    models.BooleanField,
+    models.DateField,
+    models.DurationField,
+    models.ForeignKey,
+    models.IntegerField,
+)
 PASSWORD_WIDGETS = (forms.PasswordInput, ReadOnlyPasswordHashWidget)
+
+
+def may_hold_password(name: str, field: models.Field[Any, Any] | None) -> bool:
+    return "password" in name.lower() and not isinstance(field, HARMLESS)
 
 
 @dataclass(frozen=True)
@@ -35,9 +46,13 @@ class Shown:
         return [field for field in fields if self._is_shown(field)]
 
     def _may_leave(self, field: Any) -> bool:
-        is_password = isinstance(field, TEXTS) and "password" in field.name.lower()
+        if may_hold_password(field.name, field):
+            return False
+        if self._form_fields is None:
+            # Any text may be what the form asks for as a password.
+            return field.primary_key or isinstance(field, HARMLESS) or field.name in self._listed
         widget = getattr(self._form_fields.get(field.name), "widget", None)
-        return not is_password and not isinstance(widget, PASSWORD_WIDGETS)
+        return not isinstance(widget, PASSWORD_WIDGETS)
 
     def _is_shown(self, field: Any) -> bool:
         if field.name in self._hidden:
@@ -54,8 +69,11 @@ class Shown:
 
     @cached_property
     def _shown(self) -> set[Any]:
-        listed = self._admin.get_list_display(self.request)
-        return {*listed, *self._form_names}
+        return {*self._listed, *self._form_names}
+
+    @cached_property
+    def _listed(self) -> set[Any]:
+        return set(self._admin.get_list_display(self.request))
 
     @cached_property
     def _shows_all(self) -> bool:
@@ -76,7 +94,8 @@ class Shown:
             return set()
 
     @cached_property
-    def _form_fields(self) -> dict[str, forms.Field]:
+    def _form_fields(self) -> dict[str, forms.Field] | None:
+        """Return the fields of the form, or None if they are not known."""
         if self.model_admin is None:
             return {}
         try:
@@ -84,7 +103,7 @@ class Shown:
             return dict(form.base_fields)
         except Exception:
             logger.warning("The form of %r is not known.", self.model_admin, exc_info=True)
-            return {}
+            return None
 
     @property
     def _admin(self) -> Any:
