@@ -217,3 +217,20 @@ def test_texts_are_kept_back_if_the_form_cannot_say_which_are_secret(
     monkeypatch.setattr(kind, "fields", ["name", "nickname", "visits"], raising=False)
     monkeypatch.setattr(kind, "get_form", get_form)
     assert get_paths(offer(Profile, admin_user)) == ["id", "visits"]
+
+
+def test_a_related_model_of_which_some_rows_are_kept_from_the_user_is_not_offered(
+    offer, monkeypatch, admin_user
+):
+    kind = type(admin.site.get_model_admin(Author))
+
+    def get_queryset(self, request):
+        found = ModelAdmin.get_queryset(self, request)
+        return found if request.user.is_superuser else found.filter(email=request.user.email)
+
+    monkeypatch.setattr(kind, "get_queryset", get_queryset)
+    assert "author__email" in get_paths(offer(Book, admin_user))
+    paths = get_paths(offer(Book))
+    assert "author" in paths
+    assert not any(path.startswith("author__") for path in paths)
+    assert "email" in get_paths(offer(Author))

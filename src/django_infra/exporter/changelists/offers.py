@@ -223,12 +223,18 @@ def _may_view(
     model_admin: ModelAdmin[Any], request: HttpRequest, model: type[models.Model]
 ) -> bool:
     if (own := model_admin.admin_site._registry.get(model)) is not None:
-        return own.has_view_or_change_permission(request)
+        return own.has_view_or_change_permission(request) and _shows_all_rows(own, request)
     opts = model._meta
     return any(
         request.user.has_perm(f"{opts.app_label}.{get_permission_codename(action, opts)}")
         for action in ("view", "change")
     )
+
+
+def _shows_all_rows(model_admin: ModelAdmin[Any], request: HttpRequest) -> bool:
+    """Tell whether no row is kept from the user, as a join would not know which."""
+    rows = model_admin.get_queryset(request)
+    return bool(rows.query.where == model_admin.model._default_manager.all().query.where)
 
 
 def _restrict(model_admin: ModelAdmin[Any], groups: Sequence[ColumnGroup]) -> list[ColumnGroup]:
