@@ -7,7 +7,7 @@ from django.db.models import Count
 from django.db.models.functions import Upper
 
 from django_infra.exporter.admin import export_selected
-from testapp.models import Author, Book, Note, Profile, Publisher
+from testapp.models import Author, Book, Note, Profile, Publisher, Reader
 
 
 @admin.register(Publisher)
@@ -57,6 +57,12 @@ class BookAdmin(admin.ModelAdmin):
 class ProfileAdmin(admin.ModelAdmin):
     actions = [export_selected]
     exclude = ["token"]
+
+
+@admin.register(Reader)
+class ReaderAdmin(admin.ModelAdmin):
+    actions = [export_selected]
+    list_display = ["role", "mood", "favourite"]
 
 
 @admin.register(Note)

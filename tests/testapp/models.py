@@ -6,6 +6,7 @@ from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, models
 from django.db.models.query import ValuesListIterable
+from django.utils.translation import gettext_lazy as _
 
 from django_infra.db.models import UpdatableModel
 from django_infra.exporter.models import QueryExport
@@ -145,6 +146,22 @@ class Shout(models.Model):
 
     def __str__(self):
         return self.text
+
+
+class Reader(models.Model):
+    """Choices of each kind."""
+
+    class Role(models.IntegerChoices):
+        READER = 1, _("Reader")
+        WRITER = 2, _("Writer's")
+        __empty__ = _("None of these")
+
+    role = models.IntegerField(choices=Role, null=True)
+    mood = models.CharField(max_length=10, choices={"": "Blank", "In groups": {"a": "Agile"}})
+    favourite = models.ForeignKey("Author", models.CASCADE)
+
+    def __str__(self):
+        return str(self.pk)
 
 
 class Profile(UpdatableModel):

@@ -19,7 +19,7 @@ from django_infra.exporter.changelists.offers import (
 from django_infra.exporter.changelists.rows import get_rows
 from django_infra.exporter.exceptions import ExportNotPermitted
 from testapp.admin import export_selected
-from testapp.models import Author, Book, Profile
+from testapp.models import Author, Book, Profile, Reader
 
 pytestmark = pytest.mark.django_db
 
@@ -72,7 +72,7 @@ def test_groups_and_headers_say_where_columns_come_from(offer):
 
 def test_what_the_change_list_shows_is_chosen_first(offer):
     offered = offer(Author)
-    assert get_default_paths(*offered) == ["name", "publisher", "book_count", "loud"]
+    assert get_default_paths(*offered) == ["name", "publisher__name", "book_count", "loud"]
     assert get_computed_names(*offered) == ["initial letter"]
 
 
@@ -234,3 +234,45 @@ def test_a_related_model_of_which_some_rows_are_kept_from_the_user_is_not_offere
     assert "author" in paths
     assert not any(path.startswith("author__") for path in paths)
     assert "email" in get_paths(offer(Author))
+
+
+# Labels of choices
+
+
+def test_choices_are_offered_by_label_and_by_code(offer, admin_user):
+    offered = offer(Reader, admin_user)
+    columns = list_columns(offered[2])
+    assert [columns[path].header for path in ("get_role_display", "role")] == [
+        "Role",
+        "Role (code)",
+    ]
+    assert get_default_paths(*offered) == [
+        "get_role_display", "get_mood_display", "favourite__name",
+    ]  # fmt: skip
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("headers", ["names", "verbose"])
+def test_labels_are_those_that_the_change_list_shows(export, admin_user, headers):
+    author = Author.objects.create(name="Ada")
+    readers = [
+        Reader.objects.create(role=role, mood=mood, favourite=author)
+        for role, mood in [(1, "a"), (2, ""), (None, "a"), (7, "gone")]
+    ]
+    columns = ["get_mood_display", "id", "get_role_display", "role"]
+    names, *rows = export(
+        Reader, user=admin_user, columns=columns, headers=headers, query="o=-1.-2"
+    )
+    assert names == (columns if headers == "names" else ["Mood", "ID", "Role", "Role (code)"])
+    expected = [
+        [each.get_mood_display(), str(each.pk), str(each.get_role_display()), str(each.role or "")]
+        for each in readers
+    ]
+    assert sorted(rows) == sorted(expected)
+    assert expected[2][2] == "None of these"
+
+
+def test_names_of_related_rows_need_the_permission_to_view_them(offer, staff):
+    staff.user_permissions.remove(Permission.objects.get(codename="view_publisher"))
+    offered = offer(Author, User.objects.get(pk=staff.pk))
+    assert get_default_paths(*offered)[:2] == ["name", "publisher"]

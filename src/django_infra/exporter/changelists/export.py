@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django_infra.exporter.changelists import offers
 from django_infra.exporter.changelists.requests import get_hook, make_request, turn_request
 from django_infra.exporter.changelists.rows import clean_query, find_admin, read_rows
-from django_infra.exporter.columns import Values
+from django_infra.exporter.columns import Value, Values
 from django_infra.exporter.exceptions import ExportNotPermitted, InvalidParams
 from django_infra.exporter.named import NamedExport
 from django_infra.exporter.params import serialize
@@ -70,9 +70,15 @@ class ChangeListExport(NamedExport):
                 f"The column {refused[0]!r} of {params['model']} is not offered to "
                 f"{user.get_username()!r}."
             )
-        if params["headers"] == "names":
-            return paths
-        return {path: columns[path].header for path in paths}
+        if len(set(paths)) < len(paths):
+            raise InvalidParams(f"A column is chosen twice: {', '.join(map(repr, paths))}.")
+        values: dict[str, Value] = {}
+        for column in map(columns.__getitem__, paths):
+            header = column.path if params["headers"] == "names" else column.header
+            # A mapping goes from a name to its header, or from a header to an expression.
+            is_name = isinstance(column.value, str)
+            values[column.path if is_name else header] = header if is_name else column.value
+        return values
 
     def get_options(self, params: dict[str, Any], user: Any) -> Mapping[str, Any]:
         return params["options"] or {}

@@ -9,15 +9,20 @@ from typing import Any
 
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.utils import label_for_field
-from django.contrib.auth import get_permission_codename
+from django.contrib.auth import get_permission_codename, get_user_model
 from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
+from django_infra.exporter.changelists.labels import make_label
 from django_infra.exporter.changelists.shown import Shown, may_hold_password
+from django_infra.exporter.columns import Value
 from django_infra.exporter.conf import conf
+
+# What a related row is mostly called, in place of its key.
+NAMES = ("name", "title", get_user_model().USERNAME_FIELD)
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,13 @@ class OfferedColumn:
     label: str
     # In the file, unless it is to have the names of fields.
     header: str
+    # The field whose choices have the labels that the column shows, and where it is.
+    labelled: tuple[str, Any] | None = None
+
+    @property
+    def value(self) -> Value:
+        """What ``select()`` takes as the column."""
+        return self.path if self.labelled is None else make_label(*self.labelled)
 
 
 @dataclass(frozen=True)
@@ -96,7 +108,8 @@ def _match_display(
     for name in model_admin.get_list_display(request):
         if name == "action_checkbox":
             continue
-        candidates = (_name_key(name, model_admin), _get_ordering(name, model_admin))
+        shown = [f"get_{name}_display", *(f"{name}__{each}" for each in NAMES)]
+        candidates = [*shown, _name_key(name, model_admin), _get_ordering(name, model_admin)]
         yield name, next((path for path in candidates if path in columns), None)
 
 
@@ -140,12 +153,20 @@ def _make_group(
 ) -> ColumnGroup:
     columns = []
     for field in _list_fields(model_admin, request, model):
-        name = str(capfirst(field.verbose_name))
-        if field.is_relation:
-            name = _("%s (ID)") % name
-        header = f"{label}: {name}" if label else name
-        columns.append(OfferedColumn(path + field.name, name, header))
+        for column in _list_columns(field, path):
+            header = f"{label}: {column.label}" if label else column.label
+            columns.append(replace(column, header=header))
     return ColumnGroup(label, path, columns)
+
+
+def _list_columns(field: Any, path: str) -> Iterator[OfferedColumn]:
+    name, where = str(capfirst(field.verbose_name)), path + field.name
+    if field.is_relation:
+        name = _("%s (ID)") % name
+    elif field.flatchoices:
+        yield OfferedColumn(f"{path}get_{field.name}_display", name, name, (where, field))
+        name = _("%s (code)") % name
+    yield OfferedColumn(where, name, name)
 
 
 def _list_fields(
