@@ -61,6 +61,12 @@ def add_column(page, path):
     box.check()
 
 
+def remove_columns(page):
+    """Leave no column chosen, by keyboard."""
+    while get_chosen(page):
+        page.get_by_role("button", name=re.compile("^Remove ")).first.press("Enter")
+
+
 def get_chosen(page):
     """Return the paths of the chosen columns, in order."""
     page.get_by_role("heading", name="Columns of the file, in order").wait_for()
