@@ -363,3 +363,15 @@ def test_of_sites_with_one_name_it_is_that_with_urls(library, export):
     for other in others:
         other.register(Author, EmptyAdmin)
     assert len(export(Author)) == 26
+
+
+class ClumsyRequest(ChangeListRequest):
+    def capture(self, request):
+        return {"user": request.user}
+
+
+@pytest.mark.parametrize("kind", [TenantRequest, ClumsyRequest])
+def test_a_hook_that_cannot_capture_refuses_the_export(library, ask, settings, kind):
+    settings.EXPORTER_ADMIN_REQUEST = f"{__name__}.{kind.__name__}"
+    with pytest.raises(InvalidParams, match=f"{kind.__name__} of EXPORTER_ADMIN_REQUEST cannot"):
+        ask(Author)

@@ -118,11 +118,22 @@ def make_params(
         "columns": list(columns),
         "headers": headers,
         "options": dict(options),
-        # As the worker gets it: JSON has no tuples, and no keys but texts.
-        "request": serialize(get_hook().capture(request)),
+        "request": _capture(request),
     }
     _check_same_rows(model_admin, request, params, selected)
     return params
+
+
+def _capture(request: HttpRequest) -> dict[str, Any]:
+    """Return what a worker's request is to have, as JSON gives it: with no keys but texts."""
+    hook = get_hook()
+    try:
+        return serialize(hook.capture(request))
+    except Exception as error:
+        raise InvalidParams(
+            f"{type(hook).__qualname__} of EXPORTER_ADMIN_REQUEST cannot capture the request: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def renew_params(request: HttpRequest, params: Mapping[str, Any]) -> dict[str, Any]:
