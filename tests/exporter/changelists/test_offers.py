@@ -19,7 +19,7 @@ from django_infra.exporter.changelists.offers import (
 from django_infra.exporter.changelists.rows import get_rows
 from django_infra.exporter.exceptions import ExportNotPermitted
 from testapp.admin import export_selected
-from testapp.models import Author, Book, Profile, Reader
+from testapp.models import Author, Book, LivingAuthor, Profile, Reader
 
 pytestmark = pytest.mark.django_db
 
@@ -234,6 +234,28 @@ def test_a_related_model_of_which_some_rows_are_kept_from_the_user_is_not_offere
     assert "author" in paths
     assert not any(path.startswith("author__") for path in paths)
     assert "email" in get_paths(offer(Author))
+
+
+def test_a_related_model_whose_rows_cannot_be_known_is_not_offered(offer, monkeypatch):
+    kind = type(admin.site.get_model_admin(Author))
+    monkeypatch.setattr(kind, "get_queryset", lambda self, request: request.tenant.authors)
+    assert "author" in get_paths(offer(Book))
+    assert "author__name" not in get_paths(offer(Book))
+
+
+def test_a_proxy_without_an_admin_shows_what_that_of_its_model_does(
+    offer, monkeypatch, django_user_model, staff
+):
+    relation = Book._meta.get_field("author")
+    monkeypatch.setattr(relation.remote_field, "model", LivingAuthor)
+    monkeypatch.setattr(relation, "related_model", LivingAuthor)
+    assert "author__name" in get_paths(offer(Book))
+    assert "author__born" not in get_paths(offer(Book))
+    staff.user_permissions.set(
+        Permission.objects.filter(codename__in=["view_book", "view_livingauthor"])
+    )
+    user = django_user_model.objects.get(pk=staff.pk)
+    assert "author__name" not in get_paths(offer(Book, user))
 
 
 # Labels of choices

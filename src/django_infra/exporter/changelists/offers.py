@@ -9,7 +9,7 @@ from typing import Any
 
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.utils import label_for_field
-from django.contrib.auth import get_permission_codename, get_user_model
+from django.contrib.auth import get_user_model
 from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -17,7 +17,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from django_infra.exporter.changelists.labels import make_label
-from django_infra.exporter.changelists.shown import Shown, may_hold_password
+from django_infra.exporter.changelists.shown import list_fields, may_hold_password, may_view
 from django_infra.exporter.columns import Value
 from django_infra.exporter.conf import conf
 
@@ -152,7 +152,7 @@ def _make_group(
     label: str = "",
 ) -> ColumnGroup:
     columns = []
-    for field in _list_fields(model_admin, request, model):
+    for field in list_fields(model_admin, request, model):
         for column in _list_columns(field, path):
             header = f"{label}: {column.label}" if label else column.label
             columns.append(replace(column, header=header))
@@ -167,14 +167,6 @@ def _list_columns(field: Any, path: str) -> Iterator[OfferedColumn]:
         yield OfferedColumn(f"{path}get_{field.name}_display", name, name, (where, field))
         name = _("%s (code)") % name
     yield OfferedColumn(where, name, name)
-
-
-def _list_fields(
-    model_admin: ModelAdmin[Any], request: HttpRequest, model: type[models.Model]
-) -> list[Any]:
-    is_own = model is model_admin.model
-    found = model_admin if is_own else model_admin.admin_site._registry.get(model)
-    return Shown(model, found, request).list_fields()
 
 
 def _list_related(
@@ -232,30 +224,12 @@ def _may_follow(
     model_admin: ModelAdmin[Any], request: HttpRequest, relation: _Relation, path: str
 ) -> bool:
     """Tell whether the user may see what is related, and to what it is."""
-    if not _may_view(model_admin, request, relation.model):
+    if not may_view(model_admin, request, relation.model):
         return False
     listed = model_admin.get_list_display(request)
     if any(isinstance(name, str) and name.startswith(path) for name in listed):
         return True
-    return relation.field in _list_fields(model_admin, request, relation.owner)
-
-
-def _may_view(
-    model_admin: ModelAdmin[Any], request: HttpRequest, model: type[models.Model]
-) -> bool:
-    if (own := model_admin.admin_site._registry.get(model)) is not None:
-        return own.has_view_or_change_permission(request) and _shows_all_rows(own, request)
-    opts = model._meta
-    return any(
-        request.user.has_perm(f"{opts.app_label}.{get_permission_codename(action, opts)}")
-        for action in ("view", "change")
-    )
-
-
-def _shows_all_rows(model_admin: ModelAdmin[Any], request: HttpRequest) -> bool:
-    """Tell whether no row is kept from the user, as a join would not know which."""
-    rows = model_admin.get_queryset(request)
-    return bool(rows.query.where == model_admin.model._default_manager.all().query.where)
+    return relation.field in list_fields(model_admin, request, relation.owner)
 
 
 def _restrict(model_admin: ModelAdmin[Any], groups: Sequence[ColumnGroup]) -> list[ColumnGroup]:

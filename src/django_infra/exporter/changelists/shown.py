@@ -1,15 +1,16 @@
-"""The fields of a model that its admin lets a user see."""
+"""The models, and the fields of each, that the admin lets a user see."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.utils import flatten_fieldsets
+from django.contrib.auth import get_permission_codename
 from django.contrib.auth.forms import ReadOnlyPasswordHashWidget
 from django.db import models
 from django.http import HttpRequest
@@ -108,3 +109,38 @@ class Shown:
     @property
     def _admin(self) -> Any:
         return self.model_admin
+
+
+def list_fields(
+    model_admin: ModelAdmin[Any], request: HttpRequest, model: type[models.Model]
+) -> list[Any]:
+    found = model_admin if model is model_admin.model else _find_admin(model_admin, model)
+    return Shown(model, found, request).list_fields()
+
+
+def _find_admin(model_admin: ModelAdmin[Any], model: type[models.Model]) -> ModelAdmin[Any] | None:
+    """Return the admin of the model on the same site, or of what it is a proxy for."""
+    registered: Any = model_admin.admin_site._registry
+    found = registered.get(model) or registered.get(model._meta.concrete_model)
+    return cast("ModelAdmin[Any] | None", found)
+
+
+def may_view(model_admin: ModelAdmin[Any], request: HttpRequest, model: type[models.Model]) -> bool:
+    if (own := _find_admin(model_admin, model)) is not None:
+        return own.has_view_or_change_permission(request) and _shows_all_rows(own, request)
+    opts = model._meta
+    return any(
+        request.user.has_perm(f"{opts.app_label}.{get_permission_codename(action, opts)}")
+        for action in ("view", "change")
+    )
+
+
+def _shows_all_rows(model_admin: ModelAdmin[Any], request: HttpRequest) -> bool:
+    """Tell whether no row is kept from the user, as a join would not know which."""
+    try:
+        rows = model_admin.get_queryset(request)
+    except Exception:
+        # Of what middleware adds to a request that a worker's has not.
+        logger.warning("The rows of %r are not known.", model_admin, exc_info=True)
+        return False
+    return bool(rows.query.where == model_admin.model._default_manager.all().query.where)
