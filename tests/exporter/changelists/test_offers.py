@@ -298,3 +298,12 @@ def test_names_of_related_rows_need_the_permission_to_view_them(offer, staff):
     staff.user_permissions.remove(Permission.objects.get(codename="view_publisher"))
     offered = offer(Author, User.objects.get(pk=staff.pk))
     assert get_default_paths(*offered)[:2] == ["name", "publisher"]
+
+
+@pytest.mark.parametrize("name", ["email", "get_email_display"])
+def test_what_is_kept_back_has_no_labels_either(offer, monkeypatch, name):
+    monkeypatch.setattr(Author._meta.get_field("email"), "choices", [("a", "A")])
+    kind = type(admin.site.get_model_admin(Book))
+    assert "author__get_email_display" in get_paths(offer(Book))
+    monkeypatch.setattr(kind, "export_exclude", [f"author__{name}"], raising=False)
+    assert "author__get_email_display" not in get_paths(offer(Book))

@@ -35,6 +35,11 @@ class OfferedColumn:
     labelled: tuple[str, Any] | None = None
 
     @property
+    def source(self) -> str:
+        """Return the path of the field whose values, or their labels, the column shows."""
+        return self.path if self.labelled is None else self.labelled[0]
+
+    @property
     def value(self) -> Value:
         """What ``select()`` takes as the column."""
         return self.path if self.labelled is None else make_label(*self.labelled)
@@ -232,6 +237,10 @@ def _may_follow(
     return relation.field in list_fields(model_admin, request, relation.owner)
 
 
+def _comes_from(column: OfferedColumn, paths: tuple[str, ...]) -> bool:
+    return any(f"{path}__".startswith(paths) for path in (column.path, column.source))
+
+
 def _restrict(model_admin: ModelAdmin[Any], groups: Sequence[ColumnGroup]) -> list[ColumnGroup]:
     """Keep what the admin itself allows, if it says so."""
     hidden = tuple(f"{path}__" for path in getattr(model_admin, "export_exclude", ()))
@@ -239,7 +248,7 @@ def _restrict(model_admin: ModelAdmin[Any], groups: Sequence[ColumnGroup]) -> li
         replace(
             group,
             # What a path leads to goes with it.
-            columns=[each for each in group.columns if not f"{each.path}__".startswith(hidden)],
+            columns=[each for each in group.columns if not _comes_from(each, hidden)],
         )
         for group in groups
     ]
