@@ -6,7 +6,6 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import URLPattern
 from django.utils.translation import gettext_lazy as _
 
@@ -122,8 +121,9 @@ class QueryExportAdmin(ExportColumns, ExportFacts, ExportPages):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         response = super().changelist_view(request, extra_context)
-        if isinstance(response, TemplateResponse) and self._offers_owners(request):
-            context: dict[str, Any] = response.context_data or {}
+        context: dict[str, Any] = getattr(response, "context_data", None) or {}
+        # An action may answer with a page of its own.
+        if "cl" in context and self._offers_owners(request):
             context["media"] += make_owner_form(self.admin_site)().media
         return response
 
