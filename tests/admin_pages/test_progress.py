@@ -32,6 +32,8 @@ def test_an_export_is_watched_on_its_page_and_downloaded(page, site, expect):
     export_id = start_named(page, "gated")
     expect(get_bar(page)).to_have_attribute("value", re.compile("2[89]|30"))
     expect(page.locator("#content")).to_contain_text("Processing")
+    expect(page.locator(".export-timeline")).to_contain_text("Started")
+    page.wait_for_load_state()
 
     requests = note_requests(page)
     site.let_pass(70)

@@ -121,7 +121,7 @@ def test_the_timeline_tells_what_happened_and_how_long_it_took(page):
     response = page(DETAIL, export.pk)
     assert get_steps(response) == [
         ("Scheduled", None),
-        ("Handed over to the runner", "0.25 s"),
+        ("Handed over to the runner", "0:00:00.25"),
         ("Started", "0:00:01"),
         ("Finished", "0:01:01"),
         ("Expires", "2 days"),
@@ -158,6 +158,55 @@ def test_the_timeline_fits_the_state(page, state):
     assert ("Last sign of the worker" in labels) is (state == ExportState.PROCESSING)
     assert ("Failed" in labels) is (state == ExportState.FAIL)
     assert ("Finished" in labels) is (state == ExportState.SUCCESS)
+
+
+def test_the_timeline_keeps_the_order_of_stages_whatever_the_clocks_say(page):
+    export = make_export(ExportState.PROCESSING)
+    time = timezone.now()
+    early = time - datetime.timedelta(minutes=1)
+    export.update(created_at=time, handed_over_at=early, start_time=time, heartbeat_at=early)
+    assert get_steps(page(DETAIL, export.pk)) == [
+        ("Scheduled", None),
+        ("Handed over to the runner", None),
+        ("Started", "0:01:00"),
+        ("Last sign of the worker", None),
+    ]
+
+
+@pytest.mark.parametrize(("again", "place"), [(0, 1), (9, 3)])
+def test_the_timeline_has_the_attempts_that_failed(page, again, place):
+    export = make_export(ExportState.PROCESSING)
+    time = timezone.now() - datetime.timedelta(hours=1)
+    times = [time + datetime.timedelta(seconds=each) for each in range(10)]
+    earlier = {"attempt": 1, "started_at": str(times[1]), "ended_at": str(times[3])}
+    export.update(attempt=2, failures=[earlier, {}], created_at=time, handed_over_at=times[again])
+    steps = get_steps(page(DETAIL, export.pk))
+    assert steps.pop(place)[0] == "Handed over to the runner"
+    assert [label for label, _ in steps] == [
+        "Scheduled",
+        "Attempt 1 started",
+        "Attempt 1 failed",
+        "Attempt 2 started",
+        "Last sign of the worker",
+    ]
+    assert steps[2][1] == "0:00:02"
+
+
+def test_times_are_told_to_the_second(page):
+    export = make_export(ExportState.FAIL)
+    time = datetime.datetime(2026, 7, 25, 14, 3, 59, tzinfo=datetime.UTC)
+    export.update(finished_at=time)
+    text = page(DETAIL, export.pk).content.decode()
+    assert text.count("July 25, 2026, 14:03:59</time>") == 2
+
+
+@pytest.mark.parametrize("state", ExportState)
+def test_no_title_tells_a_state_that_may_be_over(page, state):
+    export = make_export(state)
+    text = page(DETAIL, export.pk).content.decode()
+    assert f"<title>{export.pk} | " in text
+    assert f"({state.label})" not in text
+    assert f'data-reload="{state}"' in text
 
 
 # Failures

@@ -48,9 +48,10 @@ def measure(export: QueryExport) -> timedelta | None:
 def show_duration(period: timedelta | None) -> str | None:
     if period is None:
         return None
-    if period < SECOND:
-        return _("%(seconds)s s") % {"seconds": formats.number_format(period.total_seconds(), 2)}
     clock = str(timedelta(seconds=period.seconds))
+    if period < SECOND:
+        # In the form of all others, beside which it stands.
+        return clock[:-1] + formats.number_format(period.total_seconds(), 2)
     if not period.days:
         return clock
     days = ngettext("%(count)s day", "%(count)s days", period.days) % {"count": period.days}
@@ -90,3 +91,11 @@ def show_time(time: datetime | None) -> str | None:
     if time is not None and timezone.is_aware(time):
         time = timezone.localtime(time)
     return None if time is None else formats.localize(time)
+
+
+def show_exact_time(time: datetime) -> str:
+    """Return the time with its seconds, which the formats of languages leave out."""
+    if timezone.is_aware(time):
+        time = timezone.localtime(time)
+    shown = {"date": formats.date_format(time), "time": formats.time_format(time, "H:i:s")}
+    return _("%(date)s, %(time)s") % shown

@@ -15,6 +15,7 @@ from django_infra.exporter.admin.actions import (
     delete_selected,
     run_selected_again,
 )
+from django_infra.exporter.admin.breadcrumbs import trace
 from django_infra.exporter.admin.change_list import ExportChangeList
 from django_infra.exporter.admin.displays import ExportColumns, ExportFacts, show_badge, show_bar
 from django_infra.exporter.admin.facts import get_title
@@ -130,7 +131,10 @@ class QueryExportAdmin(ExportColumns, ExportFacts, ExportPages):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        facts = self.describe(request, context["original"])
+        export = context["original"]
+        # Not as text, which would tell the state of when the page was loaded.
+        names = {"subtitle": export.pk, **trace(self.admin_site, self.opts, (export.pk, None))}
+        facts = {**names, **self.describe(request, export)}
         return super().render_change_form(request, {**context, **facts}, *args, **kwargs)
 
     def describe(self, request: HttpRequest, export: QueryExport) -> dict[str, Any]:

@@ -6,17 +6,28 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
-from django_infra.exporter.admin.facts import show_duration
+from django_infra.exporter.admin.facts import show_duration, show_exact_time
 from django_infra.exporter.models import ExportState, QueryExport
 from django_infra.exporter.serializers import find_reason
 
 MAX_MESSAGE_LENGTH = 600  # characters, beyond which the reader has to unfold it
+# Fields of the export, by the step whose time they hold.
+TIMES = {
+    "handed-over": "handed_over_at",
+    "started": "start_time",
+    "alive": "heartbeat_at",
+    "failed": "finished_at",
+    "finished": "finished_at",
+    "expires": "expires_at",
+    "deleted": "file_deleted_at",
+}
 ERROR_START = re.compile(r"(?P<kind>[\w.]+)(?:: |$)")
 
 
@@ -33,43 +44,73 @@ class Step:
     def is_future(self) -> bool:
         return self.time > timezone.now()
 
+    @property
+    def shown_time(self) -> str:
+        return show_exact_time(self.time)
+
 
 def list_steps(export: QueryExport) -> list[Step]:
-    steps = sorted(_find_steps(export), key=lambda step: step.time)
-    shown = []
-    for number, step in enumerate(steps):
-        distance = show_duration(step.time - steps[number - 1].time) if number else None
-        shown.append(Step(step.kind, step.label, step.time, distance))
+    """Return the steps in the order of an export's life, as two clocks may tell another."""
+    # What happens to a file is left to the clock: both may come first.
+    after = sorted(_find_steps_of_file(export), key=lambda step: step.time)
+    steps = [*_find_steps(export), *after]
+    shown = steps[:1]
+    for before, step in pairwise(steps):
+        period = step.time - before.time
+        distance = show_duration(period) if period >= timedelta(0) else None
+        shown.append(replace(step, distance=distance))
     return shown
 
 
 def _find_steps(export: QueryExport) -> Iterator[Step]:
-    is_running = export.state == ExportState.PROCESSING
-    has_failed = export.state == ExportState.FAIL
-    started = (
-        _("Started") if export.attempt < 2 else _("Attempt %(number)s started") % _count(export)
-    )
+    yield Step("scheduled", _("Scheduled"), export.created_at)
+    earlier = _list_earlier(export)
+    handed_over = list(_make_step("handed-over", _("Handed over to the runner"), export))
+    # Of the job that was handed over again only the last time is known.
+    ends = [each.ended_at for each in earlier if each.ended_at]
+    is_again = bool(ends and export.handed_over_at and export.handed_over_at > max(ends))
+    if not is_again:
+        yield from handed_over
+    for failure in earlier:
+        yield from _find_steps_of_failure(failure)
+    if is_again:
+        yield from handed_over
+    yield from _make_step("started", _say_started(export.attempt), export)
+    if export.state == ExportState.PROCESSING:
+        yield from _make_step("alive", _("Last sign of the worker"), export)
+    if export.state == ExportState.FAIL:
+        yield from _make_step("failed", _("Failed"), export)
+    else:
+        yield from _make_step("finished", _("Finished"), export)
+
+
+def _find_steps_of_failure(failure: Failure) -> Iterator[Step]:
+    if failure.started_at is not None:
+        yield Step("started", _say_started(failure.attempt, of_several=True), failure.started_at)
+    if failure.ended_at is not None:
+        yield Step("failed", _say_failed(failure.attempt), failure.ended_at)
+
+
+def _find_steps_of_file(export: QueryExport) -> Iterator[Step]:
     expires = _("Expired") if export.has_expired else _("Expires")
-    found = [
-        ("scheduled", _("Scheduled"), export.created_at),
-        ("handed-over", _("Handed over to the runner"), export.handed_over_at),
-        ("started", started, export.start_time),
-        ("alive", _("Last sign of the worker"), export.heartbeat_at if is_running else None),
-        (
-            "failed" if has_failed else "finished",
-            _("Failed") if has_failed else _("Finished"),
-            export.finished_at,
-        ),
-        ("expires", expires, export.expires_at),
-        ("deleted", _("File deleted"), export.file_deleted_at),
-    ]
-    for kind, label, time in found:
-        if time is not None:
-            yield Step(kind, label, time)
+    yield from _make_step("expires", expires, export)
+    yield from _make_step("deleted", _("File deleted"), export)
 
 
-def _count(export: QueryExport) -> dict[str, int]:
-    return {"number": export.attempt}
+def _make_step(kind: str, label: str, export: QueryExport) -> Iterator[Step]:
+    """Yield the step if it has its time."""
+    if (time := getattr(export, TIMES[kind])) is not None:
+        yield Step(kind, label, time)
+
+
+def _say_started(attempt: int | None, *, of_several: bool = False) -> str:
+    if attempt is None or (attempt < 2 and not of_several):
+        return _("Started")
+    return _("Attempt %(number)s started") % {"number": attempt}
+
+
+def _say_failed(attempt: int | None) -> str:
+    return _("Attempt %(number)s failed") % {"number": attempt} if attempt else _("Failed")
 
 
 @dataclass(frozen=True)
@@ -100,6 +141,10 @@ class Failure:
         return f"{text[:MAX_MESSAGE_LENGTH]}…"
 
     @property
+    def shown_end(self) -> str | None:
+        return None if self.ended_at is None else show_exact_time(self.ended_at)
+
+    @property
     def duration(self) -> str | None:
         if self.started_at is None or self.ended_at is None:
             return None
@@ -108,8 +153,7 @@ class Failure:
 
 def list_failures(export: QueryExport, *, is_public: bool = False) -> list[Failure]:
     """Return the attempts that failed, the last one first; for the public without SQL and data."""
-    earlier = export.failures if isinstance(export.failures, list) else []
-    failures = [_read_failure(each) for each in earlier if isinstance(each, dict)]
+    failures = _list_earlier(export)
     if export.state == ExportState.FAIL:
         attempt = export.attempt or None
         last = Failure(attempt, export.start_time, export.finished_at, export.error_log)
@@ -117,6 +161,11 @@ def list_failures(export: QueryExport, *, is_public: bool = False) -> list[Failu
     if is_public:
         failures = [replace(each, text=each.reason or _("The export failed.")) for each in failures]
     return failures[::-1]
+
+
+def _list_earlier(export: QueryExport) -> list[Failure]:
+    earlier = export.failures if isinstance(export.failures, list) else []
+    return [_read_failure(each) for each in earlier if isinstance(each, dict)]
 
 
 def _read_failure(failure: dict[str, Any]) -> Failure:

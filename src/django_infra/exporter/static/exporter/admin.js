@@ -105,6 +105,11 @@
             if (!news) {
                 return true; // It was deleted.
             }
+            const { reload } = this.status.dataset; // the state that the page was made for
+            if (reload && reload !== news.state && !news.has_ended) {
+                location.reload();
+                return false;
+            }
             for (const part of parts) {
                 const fact = part.dataset.fact;
                 if (fact in show) {
