@@ -112,7 +112,7 @@ def test_exports_are_cancelled_on_the_list(page, site, expect):
 
     told = page.locator(".messagelist")
     expect(told).to_contain_text("1 export was cancelled. 1 had ended already.")
-    expect(get_rows(page, moving)).to_contain_text("Fail")
+    expect(get_rows(page, moving)).to_contain_text("Cancelled")
 
 
 def test_two_tabs_watch_and_one_cancels(page, open_page, site, expect):

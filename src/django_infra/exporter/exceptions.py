@@ -124,6 +124,11 @@ class WorkerLost(ExporterError):
     """The process that ran the export is gone."""
 
 
+def get_type_name(error: type[BaseException]) -> str:
+    """Return what the text of such an error begins with, up to a colon."""
+    return f"{error.__module__}.{error.__qualname__}"
+
+
 def describe_error(error: BaseException) -> str:
     """Return the error's type, message and notes, as any database can store them."""
     text = _make_storable("".join(traceback.format_exception_only(error)).strip())

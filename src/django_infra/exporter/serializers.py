@@ -21,6 +21,7 @@ from django_infra.exporter.exceptions import (
     UnknownExport,
     UnsupportedFormat,
     WorkerLost,
+    get_type_name,
 )
 from django_infra.exporter.export import enqueue_export
 from django_infra.exporter.models import QueryExport
@@ -68,9 +69,8 @@ class MetadataSerializer(PartialSerializerMixin, serializers.Serializer[QueryExp
 
 def find_reason(error_log: str) -> str | None:
     """Return what users are told of an error of our own, if it is one of those."""
-    type_name = error_log.partition(":")[0]
     for error, reason in REASONS.items():
-        if type_name == f"{error.__module__}.{error.__qualname__}":
+        if error_log.partition(":")[0] == get_type_name(error):
             return str(reason)
     return None
 

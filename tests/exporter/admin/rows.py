@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 
 from django.contrib.auth.models import Permission
 from django.core.files.base import ContentFile
@@ -48,3 +49,8 @@ def permit(user, *codenames):
     """Leave the user these permissions on exports, and no other."""
     user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
     return user
+
+
+def loads_errors(sql):
+    """Tell whether the query selects the text of errors, and not only compares it."""
+    return bool(re.search('error_log["`](,| FROM)', sql))

@@ -264,6 +264,23 @@ def test_a_success_after_a_failure_says_so(page):
     assert "What went wrong" not in text
 
 
+@pytest.mark.parametrize("state", [ExportState.SCHEDULED, ExportState.PROCESSING])
+@pytest.mark.parametrize("is_told", [True, False])
+def test_what_was_cancelled_did_not_go_wrong(page, staff, state, is_told):
+    export = make_export(state)
+    export.cancel(by=staff if is_told else None)
+    export.refresh_from_db()
+    response = page(DETAIL, export.pk)
+    text = response.content.decode()
+    assert "What happened" in text
+    assert "What went wrong" not in text
+    assert 'class="export-failure export-failure-earlier"' in text
+    assert "<strong>The export was cancelled.</strong>" in text
+    assert ('<span dir="auto">By staff.</span>' in text) is is_told
+    assert f"{export.error_log}</pre>" in text
+    assert [label for label, _ in get_steps(response)][-1] == "Cancelled"
+
+
 # Facts
 
 

@@ -6,14 +6,15 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
 
+from django_infra.exporter.admin.facts import CANCELLED, IS_CANCELLED
 from django_infra.exporter.querysets import QueryExportQuerySet
 
 LARGE_FIELDS = ("error_log", "failures", "params", "columns")
 
 
 def defer_large(rows: QueryExportQuerySet) -> QueryExportQuerySet:
-    """Leave in the database what a list does not show."""
-    return rows.defer(*LARGE_FIELDS)
+    """Leave in the database what a list does not show; of the error tell whether it is one."""
+    return rows.defer(*LARGE_FIELDS).annotate(**{CANCELLED: IS_CANCELLED})
 
 
 class ExportChangeList(ChangeList):

@@ -19,11 +19,12 @@ from django_infra.exporter.admin import facts
 from django_infra.exporter.models import DataPath, ExportState, QueryExport
 
 EMPTY = "-"
-ICONS = {
+ICONS: dict[str, str] = {
     ExportState.SCHEDULED: "○",
     ExportState.PROCESSING: "◐",
     ExportState.SUCCESS: "✓",
     ExportState.FAIL: "✕",
+    facts.CANCELLED: "⊘",
 }
 DATA_PATHS = {
     DataPath.COPY: gettext_lazy("COPY: the database wrote whole lines of the file."),
@@ -36,10 +37,10 @@ def show_badge(export: QueryExport) -> SafeString:
     return format_html(
         '<span class="export-badge export-badge-{}"{}>'
         '<span aria-hidden="true">{}</span> <span>{}</span></span>',
-        export.state,
+        facts.get_look(export),
         _mark(export, "state"),
-        ICONS.get(ExportState(export.state), ""),
-        export.get_state_display(),
+        ICONS.get(facts.get_look(export), ""),
+        facts.show_state(export),
     )
 
 
@@ -86,11 +87,11 @@ def _mark(export: QueryExport, fact: str) -> SafeString | str:
 
 def make_news(export: QueryExport, url: str) -> dict[str, Any]:
     """Return all that a page shows of a row and that may have changed."""
-    described = {"title": facts.get_title(export), "state": export.get_state_display()}
+    described = {"title": facts.get_title(export), "state": facts.show_state(export)}
     return {
-        "state": export.state,
+        "state": facts.get_look(export),
         "label": described["state"],
-        "icon": ICONS[ExportState(export.state)],
+        "icon": ICONS[facts.get_look(export)],
         "percent": export.progress_percent,
         "progress": facts.show_progress(export),
         "rows": facts.show_rows(export) or EMPTY,

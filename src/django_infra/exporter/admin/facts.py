@@ -5,14 +5,19 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.apps import apps
+from django.db.models import Q
 from django.template.defaultfilters import filesizeformat
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from django_infra.exporter.exceptions import ExportCancelled, get_type_name
 from django_infra.exporter.models import ExportState, QueryExport
 from django_infra.exporter.registry import registry
 
+# The state of an export that was cancelled, as the admin shows it: its row has failed.
+CANCELLED = "cancelled"
+IS_CANCELLED = Q(state=ExportState.FAIL, error_log__startswith=f"{get_type_name(ExportCancelled)}:")
 SECOND = timedelta(seconds=1)
 FEW = 10  # rows a second, below which a decimal says something
 
@@ -33,6 +38,23 @@ def get_model_title(export: QueryExport) -> str:
         return str(apps.get_model(export.model_label)._meta.verbose_name_plural)
     except (LookupError, ValueError):
         return export.model_label
+
+
+def is_cancelled(export: QueryExport) -> bool:
+    """Ask what the database has found of the error where its text was not loaded."""
+    if CANCELLED in export.__dict__:
+        return bool(export.__dict__[CANCELLED])
+    is_about = export.error_log.startswith(f"{get_type_name(ExportCancelled)}:")
+    return is_about and export.state == ExportState.FAIL
+
+
+def get_look(export: QueryExport) -> str:
+    """Return the state that is shown, which tells what was cancelled from what went wrong."""
+    return CANCELLED if is_cancelled(export) else export.state
+
+
+def show_state(export: QueryExport) -> str:
+    return _("Cancelled") if is_cancelled(export) else export.get_state_display()
 
 
 def measure(export: QueryExport) -> timedelta | None:

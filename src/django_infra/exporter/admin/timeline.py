@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
-from django_infra.exporter.admin.facts import show_duration, show_exact_time
+from django_infra.exporter.admin.facts import is_cancelled, show_duration, show_exact_time
 from django_infra.exporter.models import ExportState, QueryExport
 from django_infra.exporter.serializers import find_reason
 
@@ -23,12 +23,16 @@ TIMES = {
     "handed-over": "handed_over_at",
     "started": "start_time",
     "alive": "heartbeat_at",
+    "cancelled": "finished_at",
     "failed": "finished_at",
     "finished": "finished_at",
     "expires": "expires_at",
     "deleted": "file_deleted_at",
 }
 ERROR_START = re.compile(r"(?P<kind>[\w.]+)(?:: |$)")
+
+# As QueryExport.cancel() writes it; the time is told beside it.
+CANCELLED_BY = re.compile(r"ExportCancelled: Cancelled( by (?P<user>.+))? at [-+:\d ]+\.$")
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,9 @@ def _find_steps(export: QueryExport) -> Iterator[Step]:
     yield from _make_step("started", _say_started(export.attempt), export)
     if export.state == ExportState.PROCESSING:
         yield from _make_step("alive", _("Last sign of the worker"), export)
-    if export.state == ExportState.FAIL:
+    if is_cancelled(export):
+        yield from _make_step("cancelled", _("Cancelled"), export)
+    elif export.state == ExportState.FAIL:
         yield from _make_step("failed", _("Failed"), export)
     else:
         yield from _make_step("finished", _("Finished"), export)
@@ -134,6 +140,8 @@ class Failure:
 
     @property
     def message(self) -> str:
+        if match := CANCELLED_BY.search(self.text):
+            return _("By %(user)s.") % match.groupdict() if match["user"] else ""
         match = ERROR_START.match(self.text)
         text = self.text[match.end() :] if match else self.text
         if len(text) <= MAX_MESSAGE_LENGTH:
