@@ -261,13 +261,22 @@ def test_a_job_is_there_before_it_begins(route):
 @with_commits
 def test_a_large_export_goes_to_the_runner(authors, ask, client, settings):
     settings.EXPORTER_ADMIN_MAX_DIRECT_ROWS = 3
+    settings.EXPORTER_RUNNER = {"BACKEND": "testapp.runners.BoxRunner"}
     assert "in the background" in get_text(client.get(PAGE))
     assert "downloaded at once" in get_text(client.get(PAGE, {"q": "Ada"}))
-    settings.EXPORTER_RUNNER = {"BACKEND": "testapp.runners.BoxRunner"}
     response = ask()
     export = QueryExport.objects.get()
     assert response.url == f"/office/exporter/queryexport/{export.pk}/change/"
     assert export.state == "scheduled"
+
+
+@with_commits
+def test_the_browser_waits_for_a_runner_that_works_at_once(authors, ask, client, settings):
+    settings.EXPORTER_ADMIN_MAX_DIRECT_ROWS = 3
+    assert "The browser waits until the file is there." in get_text(client.get(PAGE))
+    assert "downloaded at once" in get_text(client.get(PAGE, {"q": "Ada"}))
+    ask()
+    assert QueryExport.objects.get().state == "success"
 
 
 def test_a_failure_leads_to_what_is_known_of_it(authors, ask, client, settings):

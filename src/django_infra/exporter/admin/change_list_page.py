@@ -38,6 +38,7 @@ from django_infra.exporter.exceptions import (
     InvalidParams,
 )
 from django_infra.exporter.formats import get_formats
+from django_infra.exporter.runners import get_runner
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +124,7 @@ class ChangeListExport:
             "count": self.count,
             "number": number_format(self.count, force_grouping=True),
             "is_small": self.is_small,
+            "is_awaited": not self.is_small and get_runner().works_at_once,
             "computed": get_computed_names(self.model_admin, self.request, self.groups),
             **self._get_form_context(),
         }

@@ -13,6 +13,8 @@ class Runner(ABC):
     raises ValueError or TypeError for those that it does not take.
     """
 
+    # Does ``enqueue()`` run the job, so that whoever calls it waits for the end?
+    works_at_once = False
     # May a job whose worker died be handed over once more?
     hands_over_again = True
 

@@ -14,6 +14,7 @@ class InlineRunner(Runner):
     The row says how it ended; an error is logged, and not raised.
     """
 
+    works_at_once = True
     # Nobody else is there to take it, and a caller should not wait for the job of another one.
     hands_over_again = False
 
