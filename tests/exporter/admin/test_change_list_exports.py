@@ -6,6 +6,7 @@ import re
 import pytest
 from django.contrib.auth.models import Permission
 from django.db import connections
+from django.db.models import Count
 from django.urls import resolve
 
 from django_infra.exporter.changelists.export import NAME
@@ -51,9 +52,9 @@ def authors(staff):
 def act(client):
     """Choose the action on the change list."""
 
-    def act(keys, query="", *, url=LIST, across="0"):
+    def act(keys, query="", *, url=LIST, across="0", follow=True):
         data = {"action": "export_selected", "_selected_action": keys, "select_across": across}
-        return client.post(f"{url}?{query}", data)
+        return client.post(f"{url}?{query}", data, follow=follow)
 
     return act
 
@@ -135,7 +136,7 @@ def test_a_site_has_the_action_for_all_models(staff, act, client):
 
 
 def test_a_site_without_exports_says_what_it_needs(authors, act, client):
-    response = act([authors[0].pk], url="/bare/testapp/author/")
+    response = act([authors[0].pk], url="/bare/testapp/author/", follow=False)
     assert (response.status_code, response.url) == (302, "/bare/testapp/author/")
     assert b"site.register(QueryExport, QueryExportAdmin)" in client.get(response.url).content
 
@@ -416,6 +417,35 @@ def test_everything_is_escaped(authors, client):
     content = client.get(f"{PAGE}?{query}").content.decode()
     assert "<script>alert" not in content
     assert content.count("&lt;script&gt;alert(") == 2
+
+
+# Rows that a worker cannot find
+
+
+def of_address(self, request):
+    rows = Author.objects.filter(name__startswith=request.META["REMOTE_ADDR"])
+    return rows.annotate(book_count=Count("books"))
+
+
+@pytest.mark.parametrize("selects", [True, False])
+def test_staff_are_told_at_once_that_the_site_is_not_set_up(
+    authors, act, ask, client, monkeypatch, caplog, selects
+):
+    monkeypatch.setattr(AuthorAdmin, "get_queryset", of_address)
+    client.defaults["REMOTE_ADDR"] = "Bea"
+    keys = [authors[1].pk]
+    if selects:
+        response = act(keys, "q=e", follow=True)
+    else:
+        response = client.get(PAGE, {"query": "q=e"}, follow=True)
+    assert response.redirect_chain[-1] == (f"{LIST}?q=e", 302)
+    content = response.content.decode()
+    assert "the site is not set up for it. Ask whoever runs it." in content
+    assert "REMOTE_ADDR" not in content
+    assert "KeyError: 'REMOTE_ADDR'" in caplog.text
+    response = ask("q=e", selected=keys if selects else [], is_selection="1" if selects else "")
+    assert (response.status_code, response.url) == (302, f"{LIST}?q=e")
+    assert not QueryExport.objects.exists()
 
 
 # Runs again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,7 +27,10 @@ from django_infra.exporter.changelists.rows import ACTION_MARK
 from django_infra.exporter.exceptions import (
     ExportNotPermitted,
     InvalidExport,
+    InvalidParams,
 )
+
+logger = logging.getLogger(__name__)
 
 
 @admin.action(permissions=["view"], description=_("Export selected %(verbose_name_plural)s"))
@@ -93,9 +97,23 @@ def _show(
         raise
     except InvalidExport:
         message = gettext("These rows cannot be exported: the change list does not show them.")
-        model_admin.message_user(request, message, messages.ERROR)
-        return HttpResponseRedirect(get_change_list_url(model_admin))
-    data = None if export_admin is None else request.POST
-    page.bind(data)
-    started = export_admin and page.start(export_admin)
-    return started or page.render()
+        return _refuse(model_admin, request, message)
+    page.bind(None if export_admin is None else request.POST)
+    try:
+        if export_admin is not None:
+            return page.start(export_admin) or page.render()
+        page.check()
+    except InvalidParams as error:
+        logger.error("The rows cannot be exported. %s", error)
+        message = gettext(
+            "These rows cannot be exported: the site is not set up for it. Ask whoever runs it."
+        )
+        return _refuse(model_admin, request, message, query=page.query)
+    return page.render()
+
+
+def _refuse(
+    model_admin: admin.ModelAdmin[Any], request: HttpRequest, message: str, *, query: str = ""
+) -> HttpResponse:
+    model_admin.message_user(request, message, messages.ERROR)
+    return HttpResponseRedirect(get_change_list_url(model_admin, query))

@@ -28,8 +28,9 @@ from django_infra.exporter.admin.matching import describe_query
 from django_infra.exporter.admin.pages import ExportPages
 from django_infra.exporter.admin.remembered import remember
 from django_infra.exporter.admin.starts import run, start
-from django_infra.exporter.changelists.export import NAME, make_params
+from django_infra.exporter.changelists.export import NAME, check_same_rows, make_params
 from django_infra.exporter.changelists.offers import ColumnGroup, get_computed_names, list_groups
+from django_infra.exporter.changelists.requests import get_hook
 from django_infra.exporter.changelists.rows import clean_query, get_rows
 from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import (
@@ -38,6 +39,7 @@ from django_infra.exporter.exceptions import (
     InvalidParams,
 )
 from django_infra.exporter.formats import get_formats
+from django_infra.exporter.params import serialize
 from django_infra.exporter.runners import get_runner
 
 logger = logging.getLogger(__name__)
@@ -70,6 +72,12 @@ class ChangeListExport:
         """Whether the user can wait for it."""
         return self.count <= conf.admin_max_direct_rows
 
+    def check(self) -> None:
+        """Raise InvalidParams if a worker would not see these rows."""
+        captured = serialize(get_hook().capture(self.request))
+        params = {"query": self.query, "request": captured}
+        check_same_rows(self.model_admin, self.request, params, self.selected)
+
     def bind(self, data: Any) -> None:
         """Make the forms, unbound if ``data`` is None: then they say what was asked last time."""
         formats = list(get_formats())
@@ -88,8 +96,8 @@ class ChangeListExport:
         if options_form is not None and not is_valid(options_form):
             return None
         begin = run if self.is_small else start
+        params = self._make_params(options_form.cleaned_data if options_form else {})
         try:
-            params = self._make_params(options_form.cleaned_data if options_form else {})
             return begin(export_admin, self.request, NAME, params, format)
         except (InvalidExport, HandoverFailed) as error:
             add_errors(self.form, error)

@@ -120,7 +120,7 @@ def make_params(
         "options": dict(options),
         "request": _capture(request),
     }
-    _check_same_rows(model_admin, request, params, selected)
+    check_same_rows(model_admin, request, params, selected)
     return params
 
 
@@ -152,7 +152,7 @@ def renew_params(request: HttpRequest, params: Mapping[str, Any]) -> dict[str, A
     )
 
 
-def _check_same_rows(
+def check_same_rows(
     model_admin: ModelAdmin[Any],
     request: HttpRequest,
     params: dict[str, Any],
