@@ -109,6 +109,21 @@ def test_a_large_export_is_watched_and_downloaded(open_page, site, expect):
     assert sorted(found) == sorted((faa, str(row or "")) for faa, row in site.ask(query))
 
 
+def test_one_can_go_back_from_the_progress_to_the_columns(open_page, expect):
+    page = open_page(AIRPORTS)
+    page.get_by_role("checkbox", name="Select all").check()
+    page.get_by_role("button", name="Select all 104 airports").click()
+    run_action(page, "Export selected airports")
+    add_column(page, "row")
+    start(page)
+    page.wait_for_url(LAST)
+    page.go_back()
+    expect(page.locator("#content")).to_contain_text("All 104 airports")
+    assert "row" in get_chosen(page)
+    start(page)
+    page.wait_for_url(LAST)
+
+
 def test_columns_are_chosen_by_mouse(flights, expect):
     choose_all_rows(flights)
     status = flights.locator("#column-picker").get_by_role("status")

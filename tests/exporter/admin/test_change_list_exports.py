@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import re
+from urllib.parse import parse_qs
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -102,6 +103,7 @@ def test_the_action_asks_about_the_ticked_rows(authors, act):
     assert response.status_code == 200
     assert "2 selected authors Back to the list" in get_text(response)
     content = response.content.decode()
+    assert '<input type="hidden" name="is_selection" value="1">' in content
     for key in keys:
         assert f'<input type="hidden" name="selected" value="{key}">' in content
     assert f'action="{PAGE}"' in content
@@ -113,9 +115,45 @@ def test_the_action_asks_about_all_that_match(authors, act):
     text = get_text(response)
     assert "All 2 authors that match: publisher: Allen &amp; Sons search “a” Back" in text
     assert 'name="selected"' not in response.content.decode()
+    assert 'name="is_selection"' not in response.content.decode()
     assert (
         f"{LIST}?publisher__id__exact={publisher.pk}&amp;q=a&amp;o=-1" in response.content.decode()
     )
+
+
+@pytest.mark.parametrize("across", ["0", "1"])
+def test_the_action_leads_to_a_page_that_can_be_loaded_again(authors, act, client, across):
+    keys = [str(author.pk) for author in authors[1:3]]
+    response = act(keys, "q=e&o=1", across=across, follow=False)
+    assert response.status_code == 302
+    path, _, query = response.url.partition("?")
+    selection = {"is_selection": ["1"], "selected": keys} if across == "0" else {}
+    assert (path, parse_qs(query)) == (PAGE, {"query": ["q=e&o=1"], **selection})
+    shown = get_text(client.get(response.url))
+    assert ("2 selected authors" if selection else "All 2 authors that match") in shown
+
+
+def test_more_keys_than_a_url_can_have_are_answered_with_the_page(authors, act):
+    response = act([author.pk for author in authors] * 45, follow=False)
+    assert response.status_code == 200
+    assert "4 selected authors" in get_text(response)
+
+
+def test_the_selection_of_a_link_is_not_that_of_a_filter(authors, client):
+    # Without our own name beside it, it is the change list's.
+    response = client.get(PAGE, {"selected": authors[0].pk})
+    assert (response.status_code, response.url) == (302, LIST)
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_no_selected_row_is_not_all_of_them(authors, client, method):
+    asked = {"query": "q=e", "is_selection": "1", **ASKED}
+    response = getattr(client, method)(PAGE, asked)
+    assert (response.status_code, response.url) == (302, f"{LIST}?q=e")
+    assert b"No row is selected." in client.get(response.url).content
+    refused = getattr(client, method)(PAGE, {**asked, "query": "q=%00"})
+    assert (refused.status_code, refused.url) == (302, LIST)
+    assert not QueryExport.objects.exists()
 
 
 def test_the_page_can_be_linked(authors, client):

@@ -11,8 +11,9 @@ from django.contrib import admin, messages
 from django.contrib.admin.exceptions import NotRegistered
 from django.contrib.admin.helpers import ActionForm
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import NoReverseMatch, URLPattern, path
+from django.utils.http import urlencode
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -31,6 +32,12 @@ from django_infra.exporter.exceptions import (
 )
 
 logger = logging.getLogger(__name__)
+
+# What the page is asked with.
+QUERY, SELECTED, IS_SELECTION = "query", "selected", "is_selection"
+
+# Some servers and proxies take no more.
+MAX_URL_LENGTH = 2000
 
 
 @admin.action(permissions=["view"], description=_("Export selected %(verbose_name_plural)s"))
@@ -51,7 +58,18 @@ def export_selected(
     is_across = ActionForm.base_fields["select_across"].to_python(request.POST.get("select_across"))
     ticked = request.POST.getlist(admin.helpers.ACTION_CHECKBOX_NAME)
     selected = None if is_across else ticked
-    return _show(model_admin, request, query=request.GET.urlencode(), selected=selected)
+    query = request.GET.urlencode()
+    link = _make_link(model_admin, query, selected)
+    if len(link) <= MAX_URL_LENGTH:
+        return HttpResponseRedirect(link)
+    return _show(model_admin, request, query=query, selected=selected)
+
+
+def _make_link(model_admin: admin.ModelAdmin[Any], query: str, selected: list[str] | None) -> str:
+    asked: dict[str, Any] = {QUERY: query}
+    if selected is not None:
+        asked |= {IS_SELECTION: "1", SELECTED: selected}
+    return f"{get_url(model_admin)}?{urlencode(asked, doseq=True)}"
 
 
 setattr(export_selected, ACTION_MARK, True)
@@ -75,11 +93,22 @@ def change_list_view(
         model_admin = export_admin.admin_site.get_model_admin(model)
     except (LookupError, NotRegistered) as error:
         raise Http404(f"No {app_label}.{model_name} is registered.") from error
-    if request.method != "POST":
-        query = request.GET.get("query", request.GET.urlencode())
-        return _show(model_admin, request, query=query, selected=None)
-    query, selected = request.POST.get("query", ""), request.POST.getlist("selected") or None
-    return _show(model_admin, request, query=query, selected=selected, export_admin=export_admin)
+    if request.method == "POST":
+        query, selected = request.POST.get(QUERY, ""), _read_selected(request.POST)
+        return _show(
+            model_admin, request, query=query, selected=selected, export_admin=export_admin
+        )
+    if QUERY not in request.GET:
+        # The change list's own, in which any name may be a filter's.
+        return _show(model_admin, request, query=request.GET.urlencode(), selected=None)
+    query, selected = request.GET[QUERY], _read_selected(request.GET)
+    return _show(model_admin, request, query=query, selected=selected)
+
+
+def _read_selected(data: QueryDict) -> list[str] | None:
+    """Return the keys, or None for all rows; without keys, a selection is not all of them."""
+    selected = data.getlist(SELECTED)
+    return selected if selected or data.get(IS_SELECTION) else None
 
 
 def _show(
@@ -98,6 +127,8 @@ def _show(
     except InvalidExport:
         message = gettext("These rows cannot be exported: the change list does not show them.")
         return _refuse(model_admin, request, message)
+    if selected is not None and not selected:
+        return _refuse(model_admin, request, gettext("No row is selected."), query=page.query)
     page.bind(None if export_admin is None else request.POST)
     try:
         if export_admin is not None:
