@@ -9,8 +9,6 @@ from django.conf import settings
 
 from django_infra.exporter.exceptions import InvalidSetting
 
-DEFAULT_ADMIN_REQUEST = "django_infra.exporter.changelists.requests.ChangeListRequest"
-
 
 class Settings:
     """Typed, uncached view of the ``EXPORTER_*`` settings."""
@@ -111,9 +109,9 @@ class Settings:
         return getattr(settings, "EXPORTER_ADMIN_RELATED_DEPTH", 2)
 
     @property
-    def admin_request(self) -> str:
-        """Dotted path of the ChangeListRequest that completes the request of a worker."""
-        return getattr(settings, "EXPORTER_ADMIN_REQUEST", DEFAULT_ADMIN_REQUEST)
+    def admin_request(self) -> str | None:
+        """Dotted path of a ChangeListRequest, which completes the request of a worker."""
+        return getattr(settings, "EXPORTER_ADMIN_REQUEST", None)
 
 
 conf = Settings()

@@ -357,6 +357,6 @@ def test_ten_thousand_exports_take_the_queries_of_one(page, django_assert_max_nu
 def test_an_action_of_the_whole_site_shows_its_page(admin_client):
     export = make_export()
     data = {"action": "export_selected", "_selected_action": [export.pk]}
-    response = admin_client.post("/wide/exporter/queryexport/", data)
+    response = admin_client.post("/wide/exporter/queryexport/", data, follow=True)
     assert response.status_code == 200
     assert response.templates[0].name == "admin/exporter/export_selected.html"

@@ -24,6 +24,7 @@ def find_messages():
         ("MAX_DIRECT_ROWS", 10**9),
         ("RELATED_DEPTH", 0),
         ("RELATED_DEPTH", 5),
+        ("REQUEST", None),
         ("REQUEST", f"{__name__}.OwnRequest"),
     ],
 )
@@ -45,7 +46,7 @@ def test_what_can_be_used_passes(settings, name, value):
         ("REQUEST", "nope", "E014"),
         ("REQUEST", "nope.Nope", "E014"),
         ("REQUEST", "django.http.HttpRequest", "E014"),
-        ("REQUEST", None, "E014"),
+        ("REQUEST", "", "E014"),
         ("REQUEST", OwnRequest, "E014"),
     ],
 )

@@ -17,6 +17,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from django_infra.exporter.changelists.labels import make_label
+from django_infra.exporter.changelists.relations import Relation, list_relations
 from django_infra.exporter.changelists.shown import list_fields, may_hold_password, may_view
 from django_infra.exporter.columns import Value
 from django_infra.exporter.conf import conf
@@ -52,20 +53,6 @@ class ColumnGroup:
     label: str
     path: str
     columns: Sequence[OfferedColumn]
-
-
-@dataclass(frozen=True)
-class _Relation:
-    """A way to at most one other row."""
-
-    name: str
-    label: str
-    model: type[models.Model]
-    # What leads back.
-    reverse: str | None
-    # What makes it, and the model whose admin shows that or does not.
-    field: Any
-    owner: type[models.Model]
 
 
 def list_groups(
@@ -187,7 +174,7 @@ def _list_related(
     """Yield the groups of the models that the user may view, and what they lead to."""
     if depth == 0:
         return
-    for relation in _list_relations(model):
+    for relation in list_relations(model):
         where: dict[str, Any] = {
             "path": f"{path}{relation.name}__",
             "label": f"{label}: {relation.label}" if label else relation.label,
@@ -208,25 +195,8 @@ def _list_related(
         )
 
 
-def _list_relations(model: type[models.Model]) -> Iterator[_Relation]:
-    fields: Iterable[Any] = model._meta.concrete_fields
-    for field in fields:
-        if not field.is_relation or field.remote_field.parent_link:
-            continue
-        is_single = field.one_to_one and not field.remote_field.hidden
-        back = field.related_query_name() if is_single else None
-        label = str(capfirst(field.verbose_name))
-        yield _Relation(field.name, label, field.related_model, back, field, model)
-    for relation in model._meta.related_objects:
-        if relation.one_to_one and not relation.parent_link:
-            related = relation.related_model
-            label = str(capfirst(related._meta.verbose_name))
-            back = relation.field
-            yield _Relation(relation.name, label, related, back.name, back, related)
-
-
 def _may_follow(
-    model_admin: ModelAdmin[Any], request: HttpRequest, relation: _Relation, path: str
+    model_admin: ModelAdmin[Any], request: HttpRequest, relation: Relation, path: str
 ) -> bool:
     """Tell whether the user may see what is related, and to what it is."""
     if not may_view(model_admin, request, relation.model):

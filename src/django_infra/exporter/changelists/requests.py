@@ -20,7 +20,7 @@ from django_infra.exporter.exceptions import InvalidParams, InvalidSetting
 
 
 class ChangeListRequest:
-    """What EXPORTER_ADMIN_REQUEST names: how a worker's request gets what middleware would add."""
+    """What a worker's request gets of what middleware adds, as EXPORTER_ADMIN_REQUEST says."""
 
     def capture(self, request: HttpRequest) -> dict[str, Any]:
         """Return what of the user's request the worker's needs, as JSON carries it."""
@@ -32,7 +32,9 @@ class ChangeListRequest:
 
 def get_hook() -> ChangeListRequest:
     """Return the project's; raise InvalidSetting if it cannot be used."""
-    path = conf.admin_request
+    path: Any = conf.admin_request
+    if path is None:
+        return ChangeListRequest()
     try:
         hook = import_string(path)
     except (ImportError, TypeError, ValueError, AttributeError) as error:
