@@ -75,6 +75,36 @@ def test_the_list_can_be_searched(page, staff, query):
     assert get_listed(page(LIST, q=query.format(id=export.id))) == {export.pk}
 
 
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("own-bo", {"named"}),
+        ("publications", {"named"}),
+        ("Books IN print", {"named"}),
+        ("'books in'", {"named"}),
+        ("'in books'", set()),
+        ("testapp.Bo", {"named", "book"}),
+        ("livres", {"named", "book"}),
+        ("livres named.csv", {"named"}),
+        ("hidden", set()),
+        ("''", {"named", "book", "hidden"}),
+        ("'", set()),
+    ],
+)
+def test_the_list_can_be_searched_for_what_it_shows(page, monkeypatch, declare, query, expected):
+    declare("own-books", verbose_name="Books in print (publications)")(print)
+    declare("x", verbose_name="Hidden books", is_listed=False)(print)
+    monkeypatch.setattr(Book._meta, "verbose_name_plural", "Livres")
+    exports = {
+        "named": make_export(model=Book, name="own-books", file_path="named.csv"),
+        "book": make_export(model=Book, file_path="a.csv"),
+        "hidden": make_export(name="x", file_path="b.csv"),
+    }
+    response = page(LIST, q=query)
+    assert get_listed(response) == {exports[name].pk for name in expected}
+    assert "ID, export, model, file or user" in response.content.decode()
+
+
 @pytest.mark.parametrize("query", ["nothing", "%", "_", "'", "\0", "' OR 1=1 --", "\ud83d"])
 def test_the_list_can_be_searched_for_anything(page, query):
     make_export(file_path="other.csv")

@@ -4,12 +4,11 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
 from django.utils.translation import gettext_lazy as _
 
-from django_infra.exporter.admin import change_list_exports, named_exports
+from django_infra.exporter.admin import change_list_exports, named_exports, search
 from django_infra.exporter.admin.actions import (
     cancel_selected,
     delete_selected,
@@ -54,6 +53,7 @@ class QueryExportAdmin(ExportColumns, ExportFacts, ExportPages):
     list_display_links = ("title", "id")
     list_filter = ("state", FormatFilter, NameFilter, OwnerFilter, StuckFilter)
     date_hierarchy = "created_at"
+    search_help_text = _("ID, export, model, file or user")
     show_full_result_count = False
     list_per_page = 50
     actions = (cancel_selected, run_selected_again, delete_selected)
@@ -97,7 +97,12 @@ class QueryExportAdmin(ExportColumns, ExportFacts, ExportPages):
         return [*own, *super().get_urls()]
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        return ("id", "file_path", f"{OWNER}__{get_user_model().USERNAME_FIELD}")
+        return search.get_fields()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: Any, search_term: str
+    ) -> tuple[QueryExportQuerySet, bool]:
+        return search.find(queryset, search_term), False
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         is_alone = not may_view_all(request.user)

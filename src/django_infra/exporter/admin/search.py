@@ -1,0 +1,39 @@
+"""The search of the list, which finds exports by what the list shows of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.contrib.auth import get_user_model
+from django.db.models import Q
+from django.utils.text import smart_split, unescape_string_literal
+
+from django_infra.exporter.querysets import QueryExportQuerySet
+from django_infra.exporter.registry import registry
+
+
+def get_fields() -> tuple[str, ...]:
+    owner = f"created_by__{get_user_model().USERNAME_FIELD}"
+    return ("id", "name", "model_label", "file_path", owner)
+
+
+def find(rows: QueryExportQuerySet, text: str) -> QueryExportQuerySet:
+    """Keep the exports of which each word, or each phrase in quotes, is found somewhere."""
+    for word in smart_split(text):
+        is_quoted = word[0] in "\"'" and word[0] == word[-1] and len(word) > 1
+        rows = rows.filter(_match(unescape_string_literal(word) if is_quoted else word))
+    return rows
+
+
+def _match(word: str) -> Q:
+    fields: Any = [(f"{name}__icontains", word) for name in get_fields()]
+    # What people read is in their language, and not in the database.
+    names = [each.name for each in registry.exports if each.is_listed and _is_in(word, each)]
+    labels = [model._meta.label for model in apps.get_models() if _is_in(word, model._meta)]
+    return Q(*fields, Q(name__in=names), Q(model_label__in=labels), _connector=Q.OR)
+
+
+def _is_in(word: str, shown: Any) -> bool:
+    names = (shown.verbose_name, getattr(shown, "verbose_name_plural", ""))
+    return any(word.casefold() in str(name).casefold() for name in names)
