@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_infra.exporter.admin import facts
+from django_infra.exporter.changelists.export import NAME
 from django_infra.exporter.models import DataPath, ExportState, QueryExport
 
 EMPTY = "-"
@@ -180,6 +181,9 @@ class ExportFacts:
     def parameter_table(self, export: QueryExport) -> SafeString | str:
         if not isinstance(export.params, dict) or not export.params:
             return EMPTY
+        if export.name == NAME:
+            text = show_value(export.params)
+            return format_html("<details><summary>{}</summary>{}</details>", _("Details"), text)
         rows = [(name, show_value(value)) for name, value in export.params.items()]
         return _make_table(_("Name"), _("Value"), rows)
 

@@ -36,7 +36,7 @@ def _describe(change_list: ChangeList, params: list[tuple[str, str]]) -> Iterato
         if key == SEARCH_VAR:
             yield _("search “%(text)s”") % {"text": value}
         elif key not in read:
-            yield _join(_get_label(change_list, key), value)
+            yield _join(get_label(change_list.model_admin, key), value)
 
 
 def _find_display(spec: ListFilter, change_list: ChangeList) -> str | None:
@@ -58,10 +58,11 @@ def _join_values(used: dict[str, Any]) -> str:
     return ", ".join(str(each) for several in values for each in several)
 
 
-def _get_label(change_list: ChangeList, key: str) -> str:
+def get_label(model_admin: ModelAdmin[Any], key: str) -> str:
+    """Return what the field is called that a key of the query string begins with."""
     name, *rest = key.removesuffix("__exact").split("__")
     try:
-        label = label_for_field(name, change_list.model, change_list.model_admin)
+        label = label_for_field(name, model_admin.model, model_admin)
     except AttributeError:
         return key
     return " ".join([str(label), *rest])

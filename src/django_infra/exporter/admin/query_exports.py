@@ -16,6 +16,7 @@ from django_infra.exporter.admin.actions import (
 )
 from django_infra.exporter.admin.breadcrumbs import trace
 from django_infra.exporter.admin.change_list import ExportChangeList
+from django_infra.exporter.admin.change_list_facts import list_change_list_facts
 from django_infra.exporter.admin.displays import ExportColumns, ExportFacts, show_badge, show_bar
 from django_infra.exporter.admin.facts import get_title, is_cancelled
 from django_infra.exporter.admin.filters import (
@@ -151,6 +152,7 @@ class QueryExportAdmin(ExportColumns, ExportFacts, ExportPages):
             "steps": list_steps(export),
             "is_cancelled": is_cancelled(export),
             "failures": list_failures(export, is_public=not request.user.is_staff),
+            "change_list_facts": list_change_list_facts(request, export),
             "may_cancel": self.has_cancel_permission(request, export),
             "may_run_again": self.has_run_again_permission(request, export),
             "may_delete": self.has_delete_permission(request, export),
