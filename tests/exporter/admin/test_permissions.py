@@ -64,11 +64,43 @@ def test_who_has_the_permission_deletes_row_and_file(
     assert storages["default"].exists("a.csv") is not may_delete
 
 
+@pytest.mark.parametrize("way", DELETIONS)
+def test_the_confirmation_says_that_files_are_deleted_too(page, client, way):
+    export = make_export()
+    page(LIST)
+    name, args, data = DELETIONS[way](export)
+    text = client.post(reverse(name, args=args), data).content.decode()
+    if way == "page":
+        text = client.get(reverse(name, args=args)).content.decode()
+    assert {"page": "The file is", "action": "Their files are"}[way] + " deleted too." in text
+
+
+def test_after_a_deletion_the_list_is_shown_where_there_is_one(client, owner, staff):
+    mine = [make_export(created_by=owner) for _ in range(2)]
+    urls = [reverse(DELETE, args=[each.pk]) for each in mine]
+    filters = "?_changelist_filters=state__exact%3Dsuccess"
+    assert client.post(urls[0] + filters, {"post": "yes"}).url == (
+        f"{reverse(LIST)}?state__exact=success"
+    )
+    assert client.post(urls[1], {"post": "yes"}).url == reverse("admin:index")
+    export = make_export()
+    client.force_login(staff)
+    url = reverse(DELETE, args=[export.pk])
+    assert client.post(url, {"post": "yes"}).url == reverse(LIST)
+
+
 def test_the_pages_offer_no_writing(page, staff):
     staff.user_permissions.remove(Permission.objects.get(codename="delete_queryexport"))
     export = make_export()
     for text in (page(LIST).content.decode(), page(DETAIL, export.pk).content.decode()):
-        for offer in ("addlink", "deletelink", 'name="_save"', "delete_selected", "/delete/"):
+        for offer in (
+            "addlink",
+            "deletelink",
+            'name="_save"',
+            "delete_selected",
+            "/delete/",
+            "/history/",
+        ):
             assert offer not in text
 
 

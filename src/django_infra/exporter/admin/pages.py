@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
 from django.db import connections, transaction
-from django.http import HttpRequest, HttpResponseRedirect, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
@@ -19,7 +20,7 @@ from django_infra.exporter.admin.actions import cancel, run_again
 from django_infra.exporter.admin.change_list import defer_large
 from django_infra.exporter.admin.displays import make_news
 from django_infra.exporter.admin.outcomes import tell
-from django_infra.exporter.admin.rights import ExportRights
+from django_infra.exporter.admin.rights import ExportRights, may_view_now
 from django_infra.exporter.downloads import Refusal, send_file
 from django_infra.exporter.jobs import EXPORT_ID
 from django_infra.exporter.models import QueryExport
@@ -71,6 +72,16 @@ class ExportPages(ExportRights):
         if not EXPORT_ID.fullmatch(str(object_id)):
             return None
         return super().get_object(request, object_id, from_field)
+
+    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
+        """Lead to the list, which Django does for those who may change; else to the index."""
+        response = super().response_delete(request, obj_display, obj_id)
+        # Who has deleted the only own export may see none.
+        if not isinstance(response, HttpResponseRedirect) or not may_view_now(request):
+            return response
+        filters = self.get_preserved_filters(request)
+        context: Any = {"preserved_filters": filters, "opts": self.opts}
+        return HttpResponseRedirect(add_preserved_filters(context, self.get_link("changelist")))
 
     @method_decorator(require_safe)
     def progress_view(self, request: HttpRequest) -> HttpResponseBase:

@@ -51,6 +51,12 @@ def may_view_any(request: HttpRequest) -> bool:
     return may_view_all(request.user) or owns_any(request)
 
 
+def may_view_now(request: HttpRequest) -> bool:
+    """Ask again, when exports have been deleted."""
+    request.__dict__.pop(ANSWER, None)
+    return may_view_any(request)
+
+
 def may_do_any(request: HttpRequest, codename: str) -> bool:
     """Tell whether there may be exports to which the user may do that."""
     is_permitted = _has_perm(request.user, codename) and may_view_all(request.user)
