@@ -345,3 +345,27 @@ def test_who_is_no_staff_reads_no_details_of_errors(client, owner, monkeypatch, 
     assert ("/secret/" in text) is is_staff
     assert text.count("The export was interrupted.") == (1 if is_staff else 2)
     assert ("The export failed." in text) is not is_staff
+
+
+def test_a_failed_export_shows_no_facts_that_there_are_none_of(page, settings):
+    settings.USE_THOUSAND_SEPARATOR = True
+    export = make_export(ExportState.PROCESSING)
+    export.beat(row_count=65_612, progress_percent=45)
+    before = page(DETAIL, export.pk).content.decode()
+    export.fail(ValueError("no"))
+    after = page(DETAIL, export.pk).content.decode()
+    assert "45% · 65,612 rows</span>" in before
+    assert "45% · last told: 65,612 rows</span>" in after
+    for name, is_empty in {
+        "stored_file": True,
+        "sha256": True,
+        "created_by": True,
+        "id": False,
+    }.items():
+        assert f"field-{name}" in before
+        assert (f"field-{name}" not in after) is is_empty
+    assert '<div class="readonly">-</div>' not in after
+
+
+def test_help_for_developers_is_not_shown(page):
+    assert "queryset that was in hand" not in page(DETAIL, make_export().pk).content.decode()

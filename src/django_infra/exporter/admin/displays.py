@@ -156,6 +156,10 @@ class ExportFacts:
         """Name the file; a link would lead nowhere where no URL serves the storage."""
         return export.file.name or EMPTY
 
+    @admin.display(description=gettext_lazy("name"))
+    def named_export(self, export: QueryExport) -> str:
+        return export.name or EMPTY
+
     @admin.display(description=gettext_lazy("model"))
     def exported_model(self, export: QueryExport) -> str:
         return f"{facts.get_model_title(export)} ({export.model_label})"
@@ -186,6 +190,23 @@ class ExportFacts:
             return format_html("<details><summary>{}</summary>{}</details>", _("Details"), text)
         rows = [(name, show_value(value)) for name, value in export.params.items()]
         return _make_table(_("Name"), _("Value"), rows)
+
+
+def drop_empty(model_admin: Any, export: Any, fieldsets: Any) -> list[Any]:
+    """Leave out the facts that there are none of, and the parts of the page that have no other."""
+
+    def has_value(name: str) -> bool:
+        method = getattr(model_admin, name, None)
+        value = method(export) if method else getattr(export, name)
+        return value not in (None, "", EMPTY)
+
+    kept = []
+    for title, options in fieldsets:
+        lines = [each if isinstance(each, tuple) else (each,) for each in options["fields"]]
+        shown = [tuple(filter(has_value, line)) for line in lines]
+        if fields := [line for line in shown if line]:
+            kept.append((title, {**options, "fields": fields}))
+    return kept
 
 
 def show_value(value: Any) -> SafeString | str:

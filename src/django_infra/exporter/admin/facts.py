@@ -105,6 +105,11 @@ def show_progress(export: QueryExport) -> str:
         parts.append(_("%(percent)s%%") % {"percent": percent})
     if export.row_count is not None:
         rows = ngettext("%(count)s row", "%(count)s rows", export.row_count)
+        if export.state == ExportState.FAIL:
+            # Others may have been read since.
+            rows = ngettext(
+                "last told: %(count)s row", "last told: %(count)s rows", export.row_count
+            )
         parts.append(rows % {"count": show_rows(export)})
     return " · ".join(parts)
 

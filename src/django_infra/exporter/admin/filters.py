@@ -57,7 +57,7 @@ def _add_current(lookups: list[tuple[str, Any]], value: str | None) -> list[tupl
 class StuckFilter(admin.SimpleListFilter):
     """Exports that only a recovery moves on: the worker is gone, or none has come."""
 
-    title = _("health")
+    title = _("worker")
     parameter_name = "stuck"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:

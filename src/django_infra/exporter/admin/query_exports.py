@@ -17,7 +17,13 @@ from django_infra.exporter.admin.actions import (
 from django_infra.exporter.admin.breadcrumbs import trace
 from django_infra.exporter.admin.change_list import ExportChangeList
 from django_infra.exporter.admin.change_list_facts import list_change_list_facts
-from django_infra.exporter.admin.displays import ExportColumns, ExportFacts, show_badge, show_bar
+from django_infra.exporter.admin.displays import (
+    ExportColumns,
+    ExportFacts,
+    drop_empty,
+    show_badge,
+    show_bar,
+)
 from django_infra.exporter.admin.facts import get_title, is_cancelled
 from django_infra.exporter.admin.filters import (
     OWNER,
@@ -30,7 +36,7 @@ from django_infra.exporter.admin.filters import (
 )
 from django_infra.exporter.admin.pages import ExportPages
 from django_infra.exporter.admin.timeline import list_failures, list_steps
-from django_infra.exporter.models import QueryExport
+from django_infra.exporter.models import ExportState, QueryExport
 from django_infra.exporter.querysets import QueryExportQuerySet, may_view_all
 
 
@@ -77,7 +83,7 @@ class QueryExportAdmin(ExportColumns, ExportFacts, ExportPages):
             {
                 "fields": (
                     "id",
-                    "name",
+                    "named_export",
                     "exported_model",
                     "file_path",
                     OWNER,
@@ -96,6 +102,11 @@ class QueryExportAdmin(ExportColumns, ExportFacts, ExportPages):
     def get_urls(self) -> list[URLPattern]:
         own = [*change_list_exports.get_urls(self), *named_exports.get_urls(self)]
         return [*own, *super().get_urls()]
+
+    def get_fieldsets(self, request: HttpRequest, obj: QueryExport | None = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        has_failed = obj is not None and obj.state == ExportState.FAIL
+        return drop_empty(self, obj, fieldsets) if has_failed else fieldsets
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         return search.get_fields()
