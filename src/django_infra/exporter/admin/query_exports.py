@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from django_infra.exporter.admin import change_list_exports, named_exports, search
@@ -157,7 +158,7 @@ class QueryExportAdmin(ExportColumns, ExportFacts, ExportPages):
     def describe(self, request: HttpRequest, export: QueryExport) -> dict[str, Any]:
         """Return what the page of an export shows beside its fields."""
         return {
-            "export_title": get_title(export),
+            "export_title": capfirst(get_title(export)),
             "badge": show_badge(export),
             "bar": show_bar(export),
             "steps": list_steps(export),

@@ -29,6 +29,7 @@ TIMES = {
     "expires": "expires_at",
     "deleted": "file_deleted_at",
 }
+SHORTEST = timedelta(milliseconds=10)  # that is told between two steps
 ERROR_START = re.compile(r"(?P<kind>[\w.]+)(?:: |$)")
 
 # As QueryExport.cancel() writes it; the time is told beside it.
@@ -61,7 +62,7 @@ def list_steps(export: QueryExport) -> list[Step]:
     shown = steps[:1]
     for before, step in pairwise(steps):
         period = step.time - before.time
-        distance = show_duration(period) if period >= timedelta(0) else None
+        distance = show_duration(period) if period >= SHORTEST else None
         shown.append(replace(step, distance=distance))
     return shown
 
