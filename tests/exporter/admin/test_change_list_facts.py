@@ -80,3 +80,25 @@ def test_params_of_any_form_are_shown(read):
         is_selection=1, selected=5, columns=None, headers=[], options=[1], query="", site=[]
     )
     assert found == {"Change list": "Authors", "Rows": "0 selected rows"}
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("q=<Ada>&publisher__id__exact=3&o=1", "search: &lt;Ada&gt; · publisher id: 3"),
+        ("o=1", None),
+        ("", None),
+        (f"q={'x' * 100}", f"search: {'x' * 51}…"),
+    ],
+    ids=str,
+)
+def test_the_list_tells_search_and_filters_below_the_title(client, owner, query, shown):
+    make_export(name=NAME, params=PARAMS | {"query": query}, created_by=owner)
+    make_export(name="other", params={"query": "q=secret"}, created_by=owner)
+    response = client.get("/office/exporter/queryexport/")
+    found = re.findall(
+        'Authors <small class="export-asked">(.*?)</small>', response.content.decode()
+    )
+    assert found == ([shown] if shown else [])
+    for export in response.context["cl"].result_list:
+        assert "params" in export.get_deferred_fields()

@@ -4,11 +4,16 @@ from typing import Any
 
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
+from django.db.models import Case, CharField, When
+from django.db.models.fields.json import KT
 from django.http import HttpRequest
 
-from django_infra.exporter.admin.facts import CANCELLED, IS_CANCELLED
+from django_infra.exporter.admin.facts import ASKED, CANCELLED, IS_CANCELLED
+from django_infra.exporter.changelists.export import NAME
 from django_infra.exporter.querysets import QueryExportQuerySet
 
+# What the search and the filters of a change list were, for its exports alone.
+WHAT_WAS_ASKED = Case(When(name=NAME, then=KT("params__query")), output_field=CharField())
 LARGE_FIELDS = ("error_log", "failures", "params", "columns")
 
 
@@ -41,7 +46,7 @@ class ExportChangeList(ChangeList):
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> Any:
         rows: Any = super().get_queryset(request, exclude_parameters)
-        return defer_large(rows)
+        return defer_large(rows).annotate(**{ASKED: WHAT_WAS_ASKED})
 
     @property
     def is_moving(self) -> bool:

@@ -113,7 +113,10 @@ class ExportColumns:
 
     @admin.display(description=gettext_lazy("export"), ordering="name")
     def title(self, export: QueryExport) -> str:
-        return capfirst(facts.get_title(export))
+        title = capfirst(facts.get_title(export))
+        if not (asked := facts.show_asked(export)):
+            return title
+        return format_html('{} <small class="export-asked">{}</small>', title, asked)
 
     @admin.display(description=gettext_lazy("state"), ordering="state")
     def badge(self, export: QueryExport) -> SafeString:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from urllib.parse import parse_qsl
 
 from django.apps import apps
+from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
 from django.db.models import Q
 from django.template.defaultfilters import filesizeformat
 from django.utils import formats, timezone
+from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -18,6 +21,9 @@ from django_infra.exporter.registry import registry
 # The state of an export that was cancelled, as the admin shows it: its row has failed.
 CANCELLED = "cancelled"
 IS_CANCELLED = Q(state=ExportState.FAIL, error_log__startswith=f"{get_type_name(ExportCancelled)}:")
+# What the list has of the query string of a change list.
+ASKED = "asked"
+MAX_ASKED_LENGTH = 60  # characters
 SECOND = timedelta(seconds=1)
 FEW = 10  # rows a second, below which a decimal says something
 
@@ -38,6 +44,18 @@ def get_model_title(export: QueryExport) -> str:
         return str(apps.get_model(export.model_label)._meta.verbose_name_plural)
     except (LookupError, ValueError):
         return export.model_label
+
+
+def show_asked(export: QueryExport) -> str:
+    """Return the search and the filters of a change list, if the list has asked for them."""
+    pairs = parse_qsl(export.__dict__.get(ASKED) or "")
+    names = {SEARCH_VAR: _("search")}
+    words = [
+        f"{names.get(key) or ' '.join(key.removesuffix('__exact').split('__'))}: {value}"
+        for key, value in pairs
+        if key != ORDER_VAR
+    ]
+    return Truncator(" · ".join(words)).chars(MAX_ASKED_LENGTH)
 
 
 def is_cancelled(export: QueryExport) -> bool:
