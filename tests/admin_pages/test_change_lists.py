@@ -61,6 +61,8 @@ def test_ticked_rows_are_exported(flights, site, expect):
     run_action(flights, "Export selected flights")
     expect(flights.locator("#content")).to_contain_text("2 selected flights")
     content = download(flights, lambda: start(flights))
+    news = flights.get_by_role("status").filter(has_text="The download begins when the file is")
+    expect(news.get_by_role("link", name="exports")).to_have_attribute("href", EXPORTS)
 
     rows = site.ask(f"[*{FOUND}.order_by('number').values_list('number', 'distance')]")
     lines = csv.reader(content.decode().splitlines()[1:])
@@ -134,6 +136,14 @@ def test_columns_are_chosen_by_mouse(flights, expect):
     flights.get_by_label("Find columns").fill("origin altitude")
     picker = flights.locator("#column-picker")
     expect(picker.get_by_role("checkbox")).to_have_count(1)
+    expect(picker.get_by_text("the order of the columns cannot be changed")).to_be_hidden()
+    nothing = picker.get_by_text("No column matches.")
+    expect(nothing).to_be_hidden()
+    flights.get_by_label("Find columns").fill("no such column")
+    expect(nothing).to_be_visible()
+    expect(status).to_have_text("Columns found: 0")
+    flights.get_by_label("Find columns").fill("origin altitude")
+    expect(nothing).to_be_hidden()
     add_column(flights, "origin__altitude")
     assert get_chosen(flights) == [*before, "origin__altitude"]
     expect(status).to_contain_text(f"added as {len(before) + 1} of {len(before) + 1}")
@@ -215,6 +225,7 @@ def test_without_javascript_the_whole_way_works(open_page, site, expect):
         get_rows(page).nth(place - 1).get_by_role("checkbox").check()
     run_action(page, "Export selected flights")
     expect(page.locator("#content")).to_contain_text("3 selected flights")
+    expect(page.get_by_text("the order of the columns cannot be changed")).to_be_visible()
     page.locator("input[type=checkbox][value=distance]").check()
     content = download(page, lambda: start(page))
 

@@ -187,7 +187,7 @@ def test_the_columns_are_those_of_the_list_at_first(authors, client):
     assert get_checked(response) == {"name", "publisher__name", "book_count"}
     assert 'name="order" value="name publisher__name book_count"' in response.content.decode()
     assert {"email", "publisher__name"} <= set(get_offered(response))
-    assert "Computed for the page, and in no export: initial letter." in get_text(response)
+    assert "Cannot be exported, as Python computes it: initial letter." in get_text(response)
 
 
 def test_related_columns_are_for_those_who_may_view_the_model(authors, client, staff):

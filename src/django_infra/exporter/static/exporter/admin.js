@@ -256,11 +256,19 @@ document.addEventListener("DOMContentLoaded", () => {
             group.hidden = !group.querySelector("li:not([hidden])");
             group.open = words.length > 0 || wasOpen;
         }
-        say(picker.dataset.found, {count: picker.querySelectorAll("details li:not([hidden])").length});
+        const count = picker.querySelectorAll("details li:not([hidden])").length;
+        picker.querySelector(".picker-none").hidden = count > 0;
+        say(picker.dataset.found, {count});
     });
 
     search.addEventListener("keydown", (event) => {
         if (event.key === "Enter") event.preventDefault();
+    });
+
+    // A download leaves the page as it is.
+    picker.closest("form").addEventListener("submit", () => {
+        const started = document.getElementById("file-started");
+        document.getElementById("file-news")?.replaceChildren(started.content.cloneNode(true));
     });
 
     function showOptions() {
@@ -278,5 +286,6 @@ document.addEventListener("DOMContentLoaded", () => {
         .forEach((box) => choose(box, true));
     for (const box of boxes.values()) box.removeAttribute("name");
     order.value = "";
+    picker.querySelector(".picker-static").hidden = true;
     for (const part of picker.querySelectorAll(".picker-search, .picker-all, .picker-chosen")) part.hidden = false;
 });
