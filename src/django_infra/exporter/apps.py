@@ -26,9 +26,13 @@ class ExporterConfig(AppConfig):
         checks.register(check_named_exports)
         checks.register(check_runner)
         if apps.is_installed("django.contrib.admin"):
-            from django_infra.exporter.changelists.checks import check_admin_settings
+            from django_infra.exporter.changelists.checks import (
+                check_admin_settings,
+                check_admin_sites,
+            )
 
             checks.register(check_admin_settings, checks.Tags.admin)
+            checks.register(check_admin_sites, checks.Tags.admin)
         for model in apps.get_models():
             # Proxies send signals of their own.
             if model._meta.concrete_model is QueryExport:

@@ -1,9 +1,17 @@
 from __future__ import annotations
 
-import pytest
-from django.core.checks import run_checks
+from types import ModuleType
 
+import pytest
+from django.contrib import admin
+from django.contrib.admin.sites import all_sites
+from django.core.checks import run_checks
+from django.urls import path
+
+from django_infra.exporter.admin import QueryExportAdmin, export_selected
 from django_infra.exporter.changelists.requests import ChangeListRequest
+from django_infra.exporter.models import QueryExport
+from testapp.models import Author
 
 # Checks of other apps ask the database what it can do.
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
@@ -56,3 +64,50 @@ def test_what_cannot_be_used_is_told(settings, name, value, number):
     assert message.id == f"exporter.{number}"
     assert message.msg.startswith(f"EXPORTER_ADMIN_{name} is {value!r}, ")
     assert message.hint
+
+
+class ExportingAdmin(admin.ModelAdmin):
+    actions = [export_selected]
+
+
+def find_messages_of(site, settings):
+    """Return those of a project that serves the site."""
+    settings.ROOT_URLCONF = ModuleType("urls_of_checks")
+    settings.ROOT_URLCONF.urlpatterns = [path("own/", site.urls)]
+    return find_messages()
+
+
+def offer_on_the_site(site):
+    site.add_action(export_selected, "save")
+    site.register(Author)
+
+
+def offer_on_the_model(site):
+    site.register(Author, ExportingAdmin)
+
+
+@pytest.mark.parametrize("offer", [offer_on_the_site, offer_on_the_model])
+def test_a_site_that_offers_exports_needs_their_pages(settings, offer):
+    offer(site := admin.AdminSite("own"))
+    (message,) = find_messages_of(site, settings)
+    assert message.id == "exporter.W003"
+    assert message.msg.startswith("The admin site 'own' offers the action export_selected, ")
+    assert "'testapp.Author'" in message.msg
+    assert message.hint == "site.register(QueryExport, QueryExportAdmin) adds them."
+    site.register(QueryExport, QueryExportAdmin)
+    assert find_messages_of(site, settings) == []
+
+
+def test_a_site_that_offers_none_needs_no_pages(settings):
+    site = admin.AdminSite("own")
+    site.register(Author)
+    assert find_messages_of(site, settings) == []
+
+
+def test_a_site_without_urls_offers_nothing(settings):
+    # Held here: Django forgets sites that nobody holds.
+    offer_on_the_model(site := admin.AdminSite("own"))
+    assert site in all_sites
+    assert find_messages() == []
+    settings.ROOT_URLCONF = None
+    assert find_messages() == []

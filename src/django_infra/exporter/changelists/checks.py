@@ -1,16 +1,23 @@
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.apps import AppConfig
-from django.core.checks import CheckMessage, Error
+from django.conf import settings
+from django.contrib.admin import AdminSite
+from django.contrib.admin.sites import all_sites
+from django.core.checks import CheckMessage, Error, Warning
+from django.urls import get_resolver
 
-from django_infra.exporter.changelists.requests import get_hook
+from django_infra.exporter.changelists.requests import get_hook, has_urls
+from django_infra.exporter.changelists.rows import ACTION_MARK
 from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import InvalidSetting
 
 MAX_DEPTH = 5
+EXPORTS = "exporter.QueryExport"
 
 
 def check_admin_settings(
@@ -50,6 +57,44 @@ def _check_request() -> Iterator[CheckMessage]:
             hint="Subclass django_infra.exporter.changelists.requests.ChangeListRequest.",
             id="exporter.E014",
         )
+
+
+def check_admin_sites(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Warn of sites that offer to export change lists, and have no pages for it."""
+    if not getattr(settings, "ROOT_URLCONF", None):
+        return []
+    # A site may be made, and its models registered, where the URLs are.
+    _ = get_resolver().url_patterns
+    sites: Any = all_sites
+    return [
+        Warning(
+            f"The admin site {site.name!r} offers the action export_selected, for "
+            f"{offered[0]!r}, but has no pages for exports.",
+            hint="site.register(QueryExport, QueryExportAdmin) adds them.",
+            id="exporter.W003",
+        )
+        for site in sites
+        if not any(model._meta.label == EXPORTS for model in site._registry)
+        and (offered := _list_offering(site))
+    ]
+
+
+def _list_offering(site: AdminSite) -> list[str]:
+    """Return the models whose change lists have a URL and the action."""
+    return [
+        model._meta.label
+        for model, model_admin in site._registry.items()
+        if _has_action(model_admin) and has_urls(model_admin)
+    ]
+
+
+def _has_action(model_admin: Any) -> bool:
+    # For whatever request; a tuple before Django 6.1.
+    actions = model_admin._get_base_actions()
+    functions = [getattr(each, "func", None) or each[0] for each in actions]
+    return any(hasattr(inspect.unwrap(function), ACTION_MARK) for function in functions)
 
 
 def _is_integer(value: Any) -> bool:

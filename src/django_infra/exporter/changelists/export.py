@@ -22,7 +22,7 @@ from django_infra.exporter.named import NamedExport
 from django_infra.exporter.params import serialize
 
 NAME = "admin-change-list"
-HEADERS = {"verbose": _("Names for people"), "names": _("Names of fields")}
+HEADERS = {"verbose": _("Verbose names"), "names": _("Field names")}
 
 
 class ListField(forms.Field):
