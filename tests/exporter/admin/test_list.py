@@ -102,7 +102,7 @@ def test_the_list_can_be_searched_for_what_it_shows(page, monkeypatch, declare, 
     }
     response = page(LIST, q=query)
     assert get_listed(response) == {exports[name].pk for name in expected}
-    assert "ID, export, model, file or user" in response.content.decode()
+    assert "Search by ID, export, model, file or user." in response.content.decode()
 
 
 @pytest.mark.parametrize("query", ["nothing", "%", "_", "'", "\0", "' OR 1=1 --", "\ud83d"])

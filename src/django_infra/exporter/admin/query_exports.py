@@ -61,7 +61,6 @@ class QueryExportAdmin(ExportColumns, ExportFacts, ExportPages):
     list_display_links = ("title", "id")
     list_filter = ("state", FormatFilter, NameFilter, OwnerFilter, StuckFilter)
     date_hierarchy = "created_at"
-    search_help_text = _("ID, export, model, file or user")
     show_full_result_count = False
     list_per_page = 50
     actions = (cancel_selected, run_selected_again, delete_selected)
