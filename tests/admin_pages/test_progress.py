@@ -126,7 +126,7 @@ def test_two_tabs_watch_and_one_cancels(page, open_page, site, expect):
     page.get_by_role("button", name="Cancel").click()
 
     expect(other.locator("#content")).to_contain_text("Cancelled by ada")
-    expect(get_rows(listed).nth(0)).to_contain_text("Fail")
+    expect(get_rows(listed).nth(0)).to_contain_text("Cancelled")
 
 
 def test_a_failure_can_be_read(page, expect):
