@@ -18,7 +18,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_infra.exporter.admin.change_list_page import (
-    ChangeListExport,
+    ChangeListPage,
     get_change_list_url,
     get_url,
 )
@@ -121,7 +121,7 @@ def _show(
 ) -> HttpResponse:
     """Answer with the page, or with what it starts where an admin of exports is given."""
     try:
-        page = ChangeListExport(model_admin, request, query=query, selected=selected)
+        page = ChangeListPage(model_admin, request, query=query, selected=selected)
     except ExportNotPermitted:
         raise
     except InvalidExport:

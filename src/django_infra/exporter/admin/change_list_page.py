@@ -48,7 +48,7 @@ TEMPLATE = "admin/exporter/export_selected.html"
 VIEW = "admin:exporter_queryexport_change_list"
 
 
-class ChangeListExport:
+class ChangeListPage:
     """Rows that a change list shows, and how a user wants them exported."""
 
     def __init__(
