@@ -23,6 +23,9 @@ DEFAULTS = {
     "max_active_per_user": None,
     "expires_in": None,
     "delete_rows_after": None,
+    "admin_max_direct_rows": 1000,
+    "admin_related_depth": 2,
+    "admin_request": None,
 }
 
 VALUES = {
@@ -42,6 +45,9 @@ VALUES = {
     "max_active_per_user": [1, 3],
     "expires_in": [timedelta(), timedelta(days=7)],
     "delete_rows_after": [timedelta(hours=1), None],
+    "admin_max_direct_rows": [0, 10**6],
+    "admin_related_depth": [0, 5],
+    "admin_request": ["a.B", None],
 }
 
 

@@ -47,7 +47,7 @@ def test_what_was_asked_of_a_change_list_is_told_in_words(read, owner):
         "Is": "x",
         "Ordering": "Name, descending · Book count",
         "Columns": "name, id",
-        "Header names": "Names of fields",
+        "Header names": "Field names",
         "delimiter": ";",
     }
     assert "<details><summary>Details</summary><pre" in page

@@ -10,7 +10,7 @@ from django_infra.exporter.models import ExportState, QueryExport
 from testapp.models import Author
 
 LIST = "/api/exports/"
-SECRET = "SELECT card FROM orders WHERE pin = '1234' at /srv/secret.py"
+SECRET = "SELECT card FROM orders WHERE pin = 'p!n-1234' at /srv/secret.py"
 CONTENT = b"id\r\n1\r\n2\r\n"
 
 

@@ -87,7 +87,7 @@ def test_an_error_is_told_in_general_terms(login, user):
     export = make_export(user, ExportState.FAIL)
     for url in (LIST, get_detail(export)):
         response = login.get(url)
-        assert "1234" not in response.content.decode()
+        assert "p!n" not in response.content.decode()
         assert "ValueError" not in response.content.decode()
     assert response.json()["metadata"]["error_log"] == "The export failed."
 
