@@ -486,6 +486,21 @@ def test_staff_are_told_at_once_that_the_site_is_not_set_up(
     assert not QueryExport.objects.exists()
 
 
+class BrokenRequest(ChangeListRequest):
+    def capture(self, request):
+        raise LookupError("no tenant")
+
+
+def test_a_request_that_cannot_be_captured_is_told_as_the_page_opens(
+    authors, client, settings, caplog
+):
+    settings.EXPORTER_ADMIN_REQUEST = f"{__name__}.BrokenRequest"
+    response = client.get(PAGE, {"query": "q=e"}, follow=True)
+    assert response.redirect_chain[-1] == (f"{LIST}?q=e", 302)
+    assert "the site is not set up for it" in response.content.decode()
+    assert "LookupError: no tenant" in caplog.text
+
+
 # Runs again
 
 

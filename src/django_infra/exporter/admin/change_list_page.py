@@ -28,9 +28,8 @@ from django_infra.exporter.admin.matching import describe_query
 from django_infra.exporter.admin.pages import ExportPages
 from django_infra.exporter.admin.remembered import remember
 from django_infra.exporter.admin.starts import run, start
-from django_infra.exporter.changelists.export import NAME, check_same_rows, make_params
+from django_infra.exporter.changelists.export import NAME, capture, make_params
 from django_infra.exporter.changelists.offers import ColumnGroup, get_computed_names, list_groups
-from django_infra.exporter.changelists.requests import get_hook
 from django_infra.exporter.changelists.rows import clean_query, get_rows
 from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import (
@@ -39,7 +38,6 @@ from django_infra.exporter.exceptions import (
     InvalidParams,
 )
 from django_infra.exporter.formats import get_formats
-from django_infra.exporter.params import serialize
 from django_infra.exporter.runners import get_runner
 
 logger = logging.getLogger(__name__)
@@ -74,9 +72,8 @@ class ChangeListPage:
 
     def check(self) -> None:
         """Raise InvalidParams if a worker would not see these rows."""
-        captured = serialize(get_hook().capture(self.request))
-        params = {"query": self.query, "request": captured}
-        check_same_rows(self.model_admin, self.request, params, self.selected)
+        asked: dict[str, Any] = {"query": self.query, "selected": self.selected, "shown": self.rows}
+        capture(self.model_admin, self.request, **asked)
 
     def bind(self, data: Any) -> None:
         """Make the forms, unbound if ``data`` is None: then they say what was asked last time."""
@@ -112,6 +109,7 @@ class ChangeListPage:
             columns=self.form.get_chosen(),
             headers=self.form.cleaned_data["headers"],
             options=options,
+            shown=self.rows,
         )
 
     def render(self) -> HttpResponse:

@@ -14,8 +14,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from django_infra.exporter.changelists import offers
-from django_infra.exporter.changelists.requests import get_hook, make_request, turn_request
-from django_infra.exporter.changelists.rows import clean_query, find_admin, read_rows
+from django_infra.exporter.changelists.requests import get_hook, make_request
+from django_infra.exporter.changelists.rows import clean_query, find_admin, get_rows, read_rows
 from django_infra.exporter.columns import Value, Values
 from django_infra.exporter.exceptions import ExportNotPermitted, InvalidParams
 from django_infra.exporter.named import NamedExport
@@ -104,24 +104,55 @@ def make_params(
     columns: Sequence[str],
     headers: str,
     options: Mapping[str, Any],
+    shown: QuerySet[Any, Any] | None = None,
 ) -> dict[str, Any]:
     """Return what an export of the change list that the request would see is to carry.
 
     Raises ExportNotPermitted and InvalidParams, also where a worker would see other rows.
     """
-    params = {
+    query = clean_query(query)
+    if shown is None:
+        shown = get_rows(model_admin, request, query=query, selected=selected)
+    return {
         "site": model_admin.admin_site.name,
         "model": model_admin.opts.label,
-        "query": clean_query(query),
+        "query": query,
         "is_selection": selected is not None,
         "selected": list(selected or ()),
         "columns": list(columns),
         "headers": headers,
         "options": dict(options),
-        "request": _capture(request),
+        "request": capture(model_admin, request, query=query, selected=selected, shown=shown),
     }
-    check_same_rows(model_admin, request, params, selected)
-    return params
+
+
+def capture(
+    model_admin: ModelAdmin[Any],
+    request: HttpRequest,
+    *,
+    query: str,
+    selected: Sequence[str] | None,
+    shown: QuerySet[Any, Any],
+) -> dict[str, Any]:
+    """Return what a worker's request is to have beside the user and the query string.
+
+    Raises InvalidParams if it would not be shown the same rows.
+    """
+    captured = _capture(request)
+    try:
+        there = make_request(model_admin, request.user, query=query, captured=captured)
+        is_same = _describe(read_rows(model_admin, there, selected)) == _describe(shown)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+    else:
+        reason = "" if is_same else "it shows other rows"
+    if reason:
+        raise InvalidParams(
+            f"A worker cannot rebuild the change list of {model_admin.opts.label}: {reason}. "
+            "It has the user and the query string of the request; EXPORTER_ADMIN_REQUEST can "
+            "carry the rest."
+        )
+    return captured
 
 
 def _capture(request: HttpRequest) -> dict[str, Any]:
@@ -150,30 +181,6 @@ def renew_params(request: HttpRequest, params: Mapping[str, Any]) -> dict[str, A
         headers=params.get("headers", "verbose"),
         options=params.get("options") or {},
     )
-
-
-def check_same_rows(
-    model_admin: ModelAdmin[Any],
-    request: HttpRequest,
-    params: dict[str, Any],
-    selected: Sequence[str] | None,
-) -> None:
-    """Refuse what hangs on something in the request that a worker's has not."""
-    query, captured = params["query"], params["request"]
-    shown = read_rows(model_admin, turn_request(request, model_admin, query=query), selected)
-    try:
-        there = make_request(model_admin, request.user, query=query, captured=captured)
-        is_same = _describe(read_rows(model_admin, there, selected)) == _describe(shown)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-    else:
-        reason = "" if is_same else "it shows other rows"
-    if reason:
-        raise InvalidParams(
-            f"A worker cannot rebuild the change list of {model_admin.opts.label}: {reason}. "
-            "It has the user and the query string of the request; EXPORTER_ADMIN_REQUEST can "
-            "carry the rest."
-        )
 
 
 def _describe(rows: QuerySet[Any, Any]) -> Any:
