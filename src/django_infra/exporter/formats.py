@@ -9,8 +9,6 @@ import reprlib
 from collections.abc import Sequence
 from typing import Any
 
-from django.utils.module_loading import import_string
-
 from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import (
     FileExtensionMissing,
@@ -19,6 +17,7 @@ from django_infra.exporter.exceptions import (
     UnsupportedFormat,
 )
 from django_infra.exporter.paths import MAX_FORMAT_LENGTH
+from django_infra.exporter.plugins import import_subclass
 from django_infra.exporter.writers.base import Writer
 
 BUILTIN_FORMATS: dict[str, dict[str, Any]] = {
@@ -103,16 +102,16 @@ def get_writer(format: str, options: dict[str, Any] | None = None) -> Writer:
 
 
 def _import_writer(format: str, definition: dict[str, Any]) -> type[Writer]:
-    try:
-        writer_class = import_string(definition["BACKEND"])
-    except (ImportError, KeyError, TypeError, ValueError, AttributeError) as error:
+    setting = f"EXPORTER_FORMATS[{format!r}]"
+    if not isinstance(definition, dict) or "BACKEND" not in definition:
         raise InvalidFormatSetting(
-            f"EXPORTER_FORMATS[{format!r}] must be a dict whose 'BACKEND' is the dotted path of "
-            f"a Writer: {error!r}"
-        ) from error
-    if not (isinstance(writer_class, type) and issubclass(writer_class, Writer)):
-        raise InvalidFormatSetting(
-            f"EXPORTER_FORMATS[{format!r}]['BACKEND'] is {writer_class!r}, not a subclass of "
-            "django_infra.exporter.writers.base.Writer."
+            f"{setting} is {definition!r}, but must be a dict whose 'BACKEND' is the dotted path "
+            "of a Writer."
         )
+    writer_class: type[Writer] = import_subclass(
+        definition["BACKEND"],
+        Writer,
+        setting=f"{setting}['BACKEND']",
+        error_class=InvalidFormatSetting,
+    )
     return writer_class

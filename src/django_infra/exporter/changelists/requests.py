@@ -13,10 +13,10 @@ from django.contrib.messages.storage.base import BaseStorage
 from django.http import HttpRequest, QueryDict
 from django.urls import NoReverseMatch, get_script_prefix, resolve, reverse
 from django.utils.datastructures import MultiValueDict
-from django.utils.module_loading import import_string
 
 from django_infra.exporter.conf import conf
-from django_infra.exporter.exceptions import InvalidParams, InvalidSetting
+from django_infra.exporter.exceptions import InvalidParams
+from django_infra.exporter.plugins import import_subclass
 
 
 class ChangeListRequest:
@@ -35,19 +35,10 @@ def get_hook() -> ChangeListRequest:
     path: Any = conf.admin_request
     if path is None:
         return ChangeListRequest()
-    try:
-        hook = import_string(path)
-    except (ImportError, TypeError, ValueError, AttributeError) as error:
-        raise InvalidSetting(
-            f"EXPORTER_ADMIN_REQUEST is {path!r}, but must be the dotted path of a "
-            f"ChangeListRequest: {error}"
-        ) from error
-    if not (isinstance(hook, type) and issubclass(hook, ChangeListRequest)):
-        raise InvalidSetting(
-            f"EXPORTER_ADMIN_REQUEST is {path!r}, which is not a subclass of "
-            "django_infra.exporter.changelists.requests.ChangeListRequest."
-        )
-    return hook()
+    kind: type[ChangeListRequest] = import_subclass(
+        path, ChangeListRequest, setting="EXPORTER_ADMIN_REQUEST"
+    )
+    return kind()
 
 
 def make_request(

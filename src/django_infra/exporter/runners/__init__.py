@@ -5,10 +5,9 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from django.utils.module_loading import import_string
-
 from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import InvalidSetting
+from django_infra.exporter.plugins import import_subclass
 from django_infra.exporter.runners.base import Runner
 
 __all__ = ["Runner", "get_runner"]
@@ -25,20 +24,7 @@ def get_runner() -> Runner:
             "'OPTIONS'."
         )
     path, options = definition.get("BACKEND", DEFAULT_RUNNER), definition.get("OPTIONS", {})
-    try:
-        runner_class = import_string(path)
-    except ModuleNotFoundError as error:
-        raise InvalidSetting(f"EXPORTER_RUNNER['BACKEND'] is {path!r}: {error}") from error
-    except (ImportError, TypeError, ValueError, AttributeError) as error:
-        raise InvalidSetting(
-            f"EXPORTER_RUNNER['BACKEND'] is {path!r}, but must be the dotted path of a Runner: "
-            f"{error}"
-        ) from error
-    if not (isinstance(runner_class, type) and issubclass(runner_class, Runner)):
-        raise InvalidSetting(
-            f"EXPORTER_RUNNER['BACKEND'] is {path!r}, which is not a subclass of "
-            "django_infra.exporter.runners.Runner."
-        )
+    runner_class: type[Runner] = import_subclass(path, Runner, setting="EXPORTER_RUNNER['BACKEND']")
     try:
         return runner_class(**options)
     except (TypeError, ValueError) as error:
