@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 from string import printable
 
 import pytest
@@ -10,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.http import parse_options_header
 
+from corpora import read_file_name_rules, read_naughty_strings
 from django_infra.api.files import content_disposition
-
-CORPORA = Path(__file__).parents[3] / "shared/corpora"
 
 
 def parse(header):
@@ -108,20 +105,13 @@ def test_any_text_is_made_safe(name):
     assert_safe(name)
 
 
-def read_corpus(path):
-    file = CORPORA / path
-    if not file.exists():
-        pytest.skip(f"The corpus is not at {file}.")
-    return json.loads(file.read_text())
-
-
 def test_naughty_strings_are_made_safe():
-    for name in read_corpus("blns/blns.json"):
+    for name in read_naughty_strings():
         assert_safe(name)
 
 
 def test_no_name_is_a_device_of_windows():
-    reserved = read_corpus("filenames/windows_filename_rules.json")["reserved_names"]
+    reserved = read_file_name_rules()["reserved_names"]
     for device in reserved:
         for name in (device["name"], device["name"].lower() + ".csv"):
             assert parse(content_disposition(name)) == f"_{name}"

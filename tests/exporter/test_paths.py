@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -13,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from corpora import read_file_name_rules
 from django_infra.exporter.exceptions import InvalidFilePath
 from django_infra.exporter.paths import (
     MAX_PATH_LENGTH,
@@ -21,8 +21,6 @@ from django_infra.exporter.paths import (
     make_attempt_path,
     make_path_key,
 )
-
-CORPUS = Path(__file__).parents[3] / "shared/corpora/filenames/windows_filename_rules.json"
 
 GOOD = [
     "users.csv",
@@ -195,12 +193,6 @@ class BytesPath(os.PathLike):
         return b"users.csv"
 
 
-def read_corpus():
-    if not CORPUS.exists():
-        pytest.skip(f"The corpus of file names is not at {CORPUS}.")
-    return json.loads(CORPUS.read_text())
-
-
 @pytest.mark.parametrize("path", GOOD)
 def test_a_good_path_is_returned_as_it_is(path):
     assert clean_path(path) == path
@@ -304,14 +296,16 @@ def test_the_longest_path():
 @pytest.mark.parametrize("template", ["{}", "{}.csv", "a/{}/b.csv", "a/{}.tar.gz"])
 @pytest.mark.parametrize("change", [str.upper, str.lower, str.title])
 def test_the_corpus_of_reserved_names_is_refused(template, change):
-    for reserved in read_corpus()["reserved_names"]:
+    for reserved in read_file_name_rules()["reserved_names"]:
         with pytest.raises(InvalidFilePath, match="is a device on Windows"):
             clean_path(template.format(change(reserved["name"])))
 
 
 def test_the_corpus_of_forbidden_characters_is_refused():
     forbidden = {
-        entry["char"] for entry in read_corpus()["table_of_characters"] if not entry["file"]
+        entry["char"]
+        for entry in read_file_name_rules()["table_of_characters"]
+        if not entry["file"]
     } - {"/"}
     assert len(forbidden) == 8
     for character in forbidden:

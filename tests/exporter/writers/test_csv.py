@@ -13,11 +13,10 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from corpora import CSV_SPECTRUM, read_naughty_strings
 from django_infra.exporter.writers.cells import FORMULA_TRIGGERS, escape_formula
 from django_infra.exporter.writers.csv import CSVWriter
 from django_infra.exporter.writers.lines import LARGE_CELL
-
-CORPORA = Path(__file__).parents[4] / "shared/corpora"
 
 
 def write(*chunks, headers=("a", "b"), **options):
@@ -41,17 +40,6 @@ def read(data):
 
 def guard(cell):
     return escape_formula(cell) if isinstance(cell, str) else cell
-
-
-def get_corpus(name):
-    path = CORPORA / name
-    if not path.exists():
-        pytest.skip(f"The corpus is not at {path}.")
-    return path
-
-
-def read_naughty_strings():
-    return json.loads((get_corpus("blns") / "blns.json").read_text())
 
 
 # The file
@@ -240,11 +228,10 @@ SPECTRUM = [
 
 @pytest.mark.parametrize("name", SPECTRUM)
 def test_the_csv_spectrum_comes_back(name):
-    folder = get_corpus("csv-spectrum")
-    headers, *rows = read((folder / f"csvs/{name}.csv").read_bytes())
+    headers, *rows = read((CSV_SPECTRUM / f"csvs/{name}.csv").read_bytes())
     data = write(rows, headers=headers)
     assert read(data) == [headers, *rows]
-    expected = json.loads((folder / f"json/{name}.json").read_text())
+    expected = json.loads((CSV_SPECTRUM / f"json/{name}.json").read_text())
     assert [dict(zip(headers, row, strict=True)) for row in read(data)[1:]] == expected
 
 
