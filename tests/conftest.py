@@ -6,25 +6,49 @@ from django.db import connection
 
 from browsers import ARGUMENTS, TIMEOUT, need_browser
 
-# These are about text and settings, or choose their own database: one is enough.
-collect_ignore = (
-    []
-    if connection.vendor == "sqlite"
-    else [
-        "api/serving",
-        "api/test_filenames.py",
-        "api/test_files.py",
-        "api/test_schema.py",
-        "exporter/test_checks.py",
-        "exporter/test_conf.py",
-        "exporter/test_formats.py",
-        "exporter/test_paths.py",
-        "exporter/views/test_schema.py",
-        "exporter/writers",
-        "test_benchmarks.py",
-        "test_docs.py",
-    ]
-)
+pytest_plugins = ["databases", "outcomes", "selection"]
+
+# One database is enough to know what these say: they are about pages, texts and settings, or
+# choose their own database.
+ONCE = [
+    "admin_pages",
+    "api/serving",
+    "api/test_conditional.py",
+    "api/test_filenames.py",
+    "api/test_files.py",
+    "api/test_guide.py",
+    "api/test_schema.py",
+    "exporter/admin/test_actions.py",
+    "exporter/admin/test_change_list_facts.py",
+    "exporter/admin/test_detail.py",
+    "exporter/admin/test_downloads.py",
+    "exporter/admin/test_named_exports.py",
+    "exporter/admin/test_permissions.py",
+    "exporter/admin/test_progress.py",
+    "exporter/admin/test_translation.py",
+    "exporter/changelists/test_checks.py",
+    "exporter/changelists/test_offers.py",
+    "exporter/test_checks.py",
+    "exporter/test_command_line.py",
+    "exporter/test_conf.py",
+    "exporter/test_formats.py",
+    "exporter/test_params.py",
+    "exporter/test_paths.py",
+    "exporter/test_registry.py",
+    "exporter/test_s3.py",
+    "exporter/views/test_available.py",
+    "exporter/views/test_downloads.py",
+    "exporter/views/test_permissions.py",
+    "exporter/views/test_project.py",
+    "exporter/views/test_schema.py",
+    "exporter/writers",
+    "test_benchmarks.py",
+    "test_browser_client.py",
+    "test_demo.py",
+    "test_docs.py",
+    "test_package.py",
+]
+collect_ignore = [] if connection.vendor == "sqlite" else ONCE
 
 
 def pytest_report_header(config):

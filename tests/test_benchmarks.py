@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+pytestmark = pytest.mark.external
+
 RUNNER = Path(__file__).parents[1] / "benchmarks" / "run.py"
 CONTENDERS = ["sqlite_cursor", "hand_written", "ours", "ours_unguarded"]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from django.db import connection
 
 from browsers import TIMEOUT
 from sites import DEMO, FEW_FLIGHTS, Problems, Site
@@ -16,9 +15,7 @@ SCRIPT = DEMO / "flights/static/flights/exports.js"
 PAGE = DEMO / "flights/templates/flights/exports.html"
 DOCS = DEMO.parent / "docs/browser-client.md"
 
-pytestmark = pytest.mark.skipif(
-    connection.vendor != "sqlite", reason="the demo uses SQLite, whatever the tests use"
-)
+pytestmark = pytest.mark.external
 
 ROWS = 100
 MARKUP = "<img src=/x onerror=alert(1)> & <b>more</b>"

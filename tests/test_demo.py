@@ -13,14 +13,11 @@ from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, build_opener
 
 import pytest
-from django.db import connection
 
 from browsers import TIMEOUT
 from sites import DEMO, FEW_FLIGHTS, Server
 
-pytestmark = pytest.mark.skipif(
-    connection.vendor != "sqlite", reason="the demo uses SQLite, whatever the tests use"
-)
+pytestmark = pytest.mark.external
 
 
 def read_password(output, name="demo"):

@@ -10,13 +10,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from django.db import connection
 
 ROOT = Path(__file__).parents[1]
 
-pytestmark = pytest.mark.skipif(
-    connection.vendor != "sqlite", reason="new projects use SQLite, whatever the tests use"
-)
+pytestmark = pytest.mark.external
 
 
 def run(*command, cwd, **environ):

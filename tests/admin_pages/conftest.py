@@ -3,14 +3,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from django.db import connection
 
 from admin_pages import trial
 from browsers import TIMEOUT
 from sites import Problems, Site
-
-# The demo uses SQLite, whatever the tests use.
-collect_ignore_glob = [] if connection.vendor == "sqlite" else ["test_*.py"]
 
 
 class AdminSite(Site):

@@ -17,6 +17,7 @@ from rest_framework.viewsets import ModelViewSet
 from django_infra.api.fields import FieldsBackend, PartialSerializerMixin
 from django_infra.api.needs import Needs
 from django_infra.api.pagination import KeysetPagination
+from ids import make_id
 from testapp.models import Author, Book, Comic, Note, Publisher
 
 pytestmark = pytest.mark.django_db
@@ -288,7 +289,7 @@ def load(query, queryset=None, serializer_class=BookSerializer, required_fields=
         (["data__key"], {"data"}),
         ([], {"published_at"}),
     ],
-    ids=str,
+    ids=make_id,
 )
 def test_columns_of_the_order_are_loaded(monkeypatch, books, order, columns):
     monkeypatch.setattr(Book._meta, "ordering", ["-published_at"])

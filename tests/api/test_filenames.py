@@ -4,12 +4,11 @@ import re
 from string import printable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from werkzeug.http import parse_options_header
 
 from corpora import read_file_name_rules, read_naughty_strings
 from django_infra.api.files import content_disposition
+from generated import given, st
 
 
 def parse(header):

@@ -10,11 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from django.db import connection
 
-pytestmark = pytest.mark.skipif(
-    connection.vendor != "sqlite", reason="The project of the guide has its own database."
-)
+pytestmark = pytest.mark.external
 
 GUIDE = Path(__file__).parents[2] / "docs/rest-core.md"
 SETTINGS = """

@@ -10,15 +10,13 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Count, Exists, F, OuterRef, Q, Value, Window
 from django.db.models.functions import Lower, Random, Reverse, RowNumber
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 from rest_framework.generics import ListAPIView
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.serializers import ModelSerializer
 from rest_framework.test import APIRequestFactory
 
 from django_infra.api.pagination import BoundedPagination, KeysetPagination
+from generated import given, st
 from testapp.models import Author, Book, Comic, Everything, Publisher, Translation
 
 pytestmark = pytest.mark.django_db
@@ -247,11 +245,6 @@ COLUMNS = ["integer", "-integer", "char", "-char", "-boolean", "datetime", "id",
     nulls_first=st.booleans(),
     page_size=st.integers(1, 5),
     doomed=st.lists(st.integers(0, 11)),
-)
-@hypothesis_settings(
-    max_examples=100,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_pages_are_the_list_in_pieces(db, rows, order, nulls_first, page_size, doomed):
     """Rows that go are shown at most once, and others exactly once and in order."""

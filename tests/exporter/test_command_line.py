@@ -19,7 +19,7 @@ from exporter.faults.marks import commits
 from exporter.faults.probes import find_files, wait_until_stopped
 
 pytest_plugins = ["exporter.faults.fixtures"]
-pytestmark = commits
+pytestmark = [*commits, pytest.mark.external]
 
 AUTHORS = ["export", "testapp.Author", "--values", *COLUMNS, "--order-by", "id"]
 STREAM = [*AUTHORS, "--output", "-"]

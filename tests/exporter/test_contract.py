@@ -345,9 +345,7 @@ def test_union_ordered_by_an_unselected_column_is_left_as_it_was(library):
     assert [row[:2] for row in qs.all().values_list("title", "id")] == [row[:2] for row in before]
 
 
-@pytest.mark.skipif(
-    not connection.features.can_distinct_on_fields, reason="the database has no DISTINCT ON"
-)
+@pytest.mark.only_on("postgresql")
 def test_distinct_on_fields(library):
     qs = Book.objects.order_by("author", "-pages", "id").distinct("author")
 

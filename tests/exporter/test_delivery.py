@@ -93,6 +93,7 @@ def test_folders_get_the_default_mode_without_a_setting(authors, media_root):
     assert get_mode(media_root / "a/modes.csv") == 0o644
 
 
+@pytest.mark.external
 def test_unfinished_file_lies_on_the_file_system_of_the_storage(authors, spy, media_root):
     with mount_small_disk(media_root):
         seen = []
@@ -113,6 +114,7 @@ def test_file_from_another_file_system_is_copied(authors, settings, elsewhere, m
     assert export.file_size == len(content)
 
 
+@pytest.mark.external
 def test_file_system_without_hard_links_gets_the_file(authors, tmp_path, media_root):
     with mount_disk_without_links(media_root, tmp_path / "disk"):
         export = export_authors("a/linkless.csv")
@@ -151,6 +153,7 @@ def test_existing_path_is_refused_before_any_work(authors, media_root, kind):
     assert kind != "file" or path.read_text() == "theirs"
 
 
+@pytest.mark.external
 @pytest.mark.parametrize(
     "storage_class", [None, faulty.DjangosOwnStorage, InMemoryStorage, "elsewhere", "linkless"]
 )
@@ -210,6 +213,7 @@ def test_of_two_threads_that_race_for_an_object_one_wins(authors, use_storage, t
 # ------------------------------------------------------------------------- things go wrong
 
 
+@pytest.mark.external
 def test_full_disk_of_unfinished_files_fails_the_export(authors, settings, media_root, tmp_path):
     with mount_small_disk(tmp_path / "small") as disk:
         settings.EXPORTER_TEMP_DIR = str(disk)
@@ -220,6 +224,7 @@ def test_full_disk_of_unfinished_files_fails_the_export(authors, settings, media
     assert "No space left" in get_failure()
 
 
+@pytest.mark.external
 def test_disk_that_is_full_at_the_last_byte_fails_the_export(
     authors, settings, media_root, tmp_path
 ):
@@ -233,6 +238,7 @@ def test_disk_that_is_full_at_the_last_byte_fails_the_export(
     assert "No space left" in get_failure()
 
 
+@pytest.mark.external
 @pytest.mark.parametrize("is_own", [False, True])
 @pytest.mark.parametrize("is_near", [False, True])
 def test_full_disk_of_the_storage_fails_the_export(

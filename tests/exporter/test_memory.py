@@ -54,6 +54,7 @@ def measure_peak(rows, tmp_path):
     return int(result.stdout)
 
 
+@pytest.mark.external
 @pytest.mark.django_db(transaction=True)
 def test_memory_does_not_grow_with_the_rows(tmp_path):
     with connection.cursor() as cursor:

@@ -8,9 +8,6 @@ import pytest
 from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, InMemoryStorage
-from hypothesis import example, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 from corpora import read_file_name_rules
 from django_infra.exporter.exceptions import InvalidFilePath
@@ -21,6 +18,8 @@ from django_infra.exporter.paths import (
     make_attempt_path,
     make_path_key,
 )
+from generated import example, given, st
+from ids import make_id
 
 GOOD = [
     "users.csv",
@@ -212,7 +211,7 @@ def test_a_bad_path_is_refused(path):
         clean_path(path)
 
 
-@pytest.mark.parametrize("thing", [*NO_PATHS, BytesPath()], ids=repr)
+@pytest.mark.parametrize("thing", [*NO_PATHS, BytesPath()], ids=make_id)
 def test_what_is_no_path_is_refused(thing):
     with pytest.raises(InvalidFilePath, match="file_path must be a str or a path, not "):
         clean_path(thing)
@@ -326,7 +325,6 @@ paths = st.one_of(
 )
 
 
-@hypothesis_settings(deadline=None)
 @given(paths)
 @example("\ud800" * 513)
 @example("\U0010ffff" * 63)

@@ -8,11 +8,10 @@ from decimal import Decimal
 
 import pytest
 from django.db import connection, transaction
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from django_infra.exporter.export import export_queryset
 from exporter.conftest import read, write_expected
+from generated import given, st
 from testapp.models import Everything
 
 is_postgresql = connection.vendor == "postgresql"
@@ -78,9 +77,6 @@ rows = st.fixed_dictionaries(
 
 @pytest.mark.django_db
 @given(st.lists(rows, min_size=1, max_size=5), st.permutations(FIELDS), st.integers(1, len(FIELDS)))
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 def test_any_row_is_written_as_csv_writer_writes_it(values, fields, width):
     names = fields[:width]
     with transaction.atomic():

@@ -20,7 +20,7 @@ from exporter.faults.races import assert_one_winner_each, race
 from exporter.faults.s3 import BUCKET, S3Server
 
 pytest_plugins = ["exporter.faults.fixtures"]
-pytestmark = commits
+pytestmark = [*commits, pytest.mark.external]
 
 ERROR = "500 Internal Server Error"
 

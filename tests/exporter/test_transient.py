@@ -44,9 +44,8 @@ def test_lost_connection_is_transient(second):
     assert is_transient(error)
 
 
+@needs_server
 def test_server_that_is_away_is_transient():
-    if connection.vendor == "sqlite":
-        pytest.skip("SQLite has no server")
     other = connections.create_connection("default")
     other.settings_dict = {**other.settings_dict, "HOST": "127.0.0.1", "PORT": "1"}
     assert is_transient(catch(other, "SELECT 1"))

@@ -16,6 +16,8 @@ import pytest
 
 from api.serving import __file__ as package
 
+pytestmark = pytest.mark.external
+
 DATA = random.Random(5).randbytes(3_000_000)
 LARGE = 300 << 20
 SERVER = Path(package).with_name("server.py")

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Permission
-from django.db import connection
 from django.db.models import Count
 from django.db.models.functions import Upper
 from django.test import RequestFactory
@@ -324,7 +323,7 @@ def test_rows_without_their_doubles_have_their_annotations(
         assert rows == [[names[key].upper()] for key in shown]
 
 
-@pytest.mark.skipif(not connection.features.can_distinct_on_fields, reason="needs DISTINCT ON")
+@pytest.mark.only_on("postgresql")
 def test_the_first_of_the_rows_of_each_name_is_that_of_the_change_list(
     library, export, get_shown, show
 ):

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection
 
 COMMITTING = {
     "transaction": True,
@@ -12,16 +11,8 @@ COMMITTING = {
 commits = [pytest.mark.django_db(**COMMITTING), pytest.mark.usefixtures("committed_rows")]
 commits_to_both = pytest.mark.django_db(**COMMITTING, databases=["default", "other"])
 
-needs_server = pytest.mark.skipif(
-    connection.vendor == "sqlite", reason="SQLite has no sessions that could be ended"
-)
-needs_postgresql = pytest.mark.skipif(
-    connection.vendor != "postgresql", reason="only PostgreSQL can do this"
-)
-needs_psycopg3 = pytest.mark.skipif(
-    connection.vendor != "postgresql" or connection.Database.__name__ != "psycopg",
-    reason="psycopg2 has other limits, and does not keep what it cannot read",
-)
-needs_sqlite = pytest.mark.skipif(
-    connection.vendor != "sqlite", reason="only SQLite has journals and databases in memory"
-)
+needs_server = pytest.mark.only_on("postgresql", "mysql")
+needs_postgresql = pytest.mark.only_on("postgresql")
+# psycopg2 has other limits, and does not keep what it cannot read.
+needs_psycopg3 = pytest.mark.only_on("psycopg")
+needs_sqlite = pytest.mark.only_on("sqlite")

@@ -61,7 +61,7 @@ def test_a_queryset_that_makes_its_rows_itself_is_left_alone():
     assert export_queryset(Shout.objects.all(), ["text"]).data_path == DataPath.PYTHON
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="needs SQLite's loose types")
+@pytest.mark.only_on("sqlite")
 def test_an_odd_value_makes_the_export_begin_again(authors, spy, media_root):
     rows = [Everything(integer=number, date="2020-01-01") for number in range(50)]
     Everything.objects.bulk_create(rows)

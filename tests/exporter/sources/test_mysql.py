@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection
 
 from django_infra.exporter.columns import select
 from django_infra.exporter.sources import get_source
 from testapp.models import Publisher
 
-pytestmark = pytest.mark.skipif(connection.vendor != "mysql", reason="needs MariaDB or MySQL")
+pytestmark = pytest.mark.only_on("mysql")
 
 
 @pytest.fixture

@@ -6,20 +6,15 @@ import pytest
 from django.db import connection, models, transaction
 from django.db.models import Case, F, Value, When
 from django.db.models.expressions import RawSQL
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from django_infra.exporter.export import export_queryset
+from generated import given, st
 from testapp.models import Everything, Odd, Publisher
 
 pytestmark = [
-    pytest.mark.skipif(connection.vendor != "mysql", reason="needs MariaDB's or MySQL's types"),
+    pytest.mark.only_on("mysql"),
     pytest.mark.django_db,
 ]
-
-repeated = settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 
 # Literals of values in each column, in a session that lets impossible ones in.
 VALUES = {
@@ -95,7 +90,6 @@ def test_any_value_in_any_column(lenient, export_both_ways, settings, column, li
 
 @pytest.mark.parametrize("column", VALUES)
 def test_any_values_together(lenient, export_both_ways, column):
-    @repeated
     @given(st.lists(st.sampled_from(["NULL", *VALUES[column]]), max_size=5))
     def check(literals):
         check_column(column, export_both_ways, literals)

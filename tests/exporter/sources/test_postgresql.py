@@ -12,9 +12,7 @@ from django_infra.exporter.sources import get_source
 from exporter.conftest import read
 from testapp.models import Publisher
 
-pytestmark = pytest.mark.skipif(
-    connection.vendor != "postgresql", reason="needs PostgreSQL's cursors or types"
-)
+pytestmark = pytest.mark.only_on("postgresql")
 
 
 @pytest.mark.django_db(transaction=True)

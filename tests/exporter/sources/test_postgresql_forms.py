@@ -7,19 +7,14 @@ import sys
 import pytest
 from django.db import connection, models, transaction
 from django.db.models.expressions import RawSQL
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
+from generated import given, st
 from testapp.models import Publisher
 
 pytestmark = [
-    pytest.mark.skipif(connection.vendor != "postgresql", reason="needs PostgreSQL's types"),
+    pytest.mark.only_on("postgresql"),
     pytest.mark.django_db,
 ]
-
-repeated = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 nasty_texts = st.sampled_from(
@@ -167,7 +162,6 @@ def set_session(session):
 
 @pytest.mark.parametrize("type_", [*TYPES, *OTHER_TYPES])
 def test_both_paths_give_the_same_bytes_or_error(publisher, export_both_ways, get_path, type_):
-    @repeated
     @given(st.lists((TYPES | OTHER_TYPES)[type_], max_size=6), st.booleans(), st.booleans())
     def check(values, is_alone, escape_formulas):
         with transaction.atomic():
@@ -191,7 +185,6 @@ def test_both_paths_give_the_same_bytes_or_error(publisher, export_both_ways, ge
 
 @pytest.mark.parametrize("type_", [*TYPES, *OTHER_TYPES])
 def test_no_setting_of_the_session_makes_a_difference(publisher, export_both_ways, type_):
-    @repeated
     @given(st.lists((TYPES | OTHER_TYPES)[type_], max_size=3), sessions)
     def check(values, session):
         with transaction.atomic():

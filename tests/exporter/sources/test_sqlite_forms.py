@@ -8,19 +8,14 @@ import pytest
 from django.db import connection, connections, transaction
 from django.db.models import DecimalField, ExpressionWrapper, F, Sum
 from django.utils import timezone
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
+from generated import given, st
 from testapp.models import Everything
 
 pytestmark = [
-    pytest.mark.skipif(connection.vendor != "sqlite", reason="needs SQLite's loose types"),
+    pytest.mark.only_on("sqlite"),
     pytest.mark.django_db,
 ]
-
-repeated = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 
 # Raw values of each column: such as Django writes, and such as it does not but may have to read.
 VALUES = {
@@ -155,7 +150,6 @@ def test_any_value_in_any_column(export_both_ways, settings, column, value, is_a
 
 @pytest.mark.parametrize("column", VALUES)
 def test_any_values_together(export_both_ways, column):
-    @repeated
     @given(st.lists(st.none() | st.sampled_from(VALUES[column]), max_size=5))
     def check(values):
         check_column(column, export_both_ways, values)
@@ -173,7 +167,6 @@ def test_any_number_in_a_decimal_column(export_both_ways, monkeypatch, places, d
     output_field = DecimalField(max_digits=30, decimal_places=2)
     computed = ExpressionWrapper(F("decimal") + 0, output_field=output_field)
 
-    @repeated
     @given(st.lists(NUMBERS, max_size=5))
     def check(values):
         check_column("decimal", export_both_ways, values, computed)

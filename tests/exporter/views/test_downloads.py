@@ -219,7 +219,9 @@ def test_only_what_can_be_downloaded_has_a_url(login, user, state):
     assert url == (expected if state == ExportState.SUCCESS else None)
 
 
-@pytest.mark.parametrize("fields", [{"file": ""}, {"expires_at": timezone.now()}], ids=str)
+@pytest.mark.parametrize(
+    "fields", [{"file": ""}, {"expires_at": timezone.now()}], ids=["no file", "expired"]
+)
 def test_a_file_that_is_gone_has_no_url(login, user, fields):
     export = make_export(user)
     export.update(**fields)

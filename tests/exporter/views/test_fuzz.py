@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from django.db import connection
 from django.urls import reverse
 
 from django_infra.exporter.models import ExportState, QueryExport
 from exporter.views.rows import make_export, make_file
 
 pytestmark = [
-    pytest.mark.skipif(connection.vendor != "postgresql", reason="once, on PostgreSQL"),
+    pytest.mark.external,
+    pytest.mark.only_on("postgresql"),
     pytest.mark.django_db(transaction=True),
 ]
 

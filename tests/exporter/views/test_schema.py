@@ -149,6 +149,7 @@ def test_the_view_of_a_project_is_described_too():
     assert paths["/project/"]["get"]["description"] == "What a project makes of it."
 
 
+@pytest.mark.external
 def test_a_process_without_views_does_not_load_it():
     code = "import django, sys; django.setup(); sys.exit('drf_spectacular.plumbing' in sys.modules)"
     environment = {

@@ -14,9 +14,6 @@ import pytest
 from django.db.models import IntegerChoices, TextChoices
 from django.utils.functional import lazystr
 from django.utils.safestring import mark_safe
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 from django_infra.exporter.writers.cells import (
     FORMULA_TRIGGERS,
@@ -24,6 +21,8 @@ from django_infra.exporter.writers.cells import (
     format_column,
     get_cell_text,
 )
+from generated import given, st
+from ids import make_id
 
 UTC = datetime.UTC
 EAST = datetime.timezone(datetime.timedelta(hours=5, minutes=45, seconds=30))
@@ -179,13 +178,13 @@ CONTAINERS = [
 ]
 
 
-@pytest.mark.parametrize(("value", "text"), [*PLAIN, *OTHERS, *CONTAINERS], ids=ascii)
+@pytest.mark.parametrize(("value", "text"), [*PLAIN, *OTHERS, *CONTAINERS], ids=make_id)
 def test_the_text_of_a_cell(value, text):
     result = get_cell_text(value)
     assert str.__str__(result) == text
 
 
-@pytest.mark.parametrize(("value", "text"), CONTAINERS, ids=ascii)
+@pytest.mark.parametrize(("value", "text"), CONTAINERS, ids=make_id)
 def test_containers_are_json(value, text):
     assert json.loads(get_cell_text(value)) is not None
     assert json.loads(text) == json.loads(get_cell_text(value))
@@ -420,7 +419,6 @@ def is_plain_number(text):
     return characters and number.is_finite() and all(digits)
 
 
-@hypothesis_settings(deadline=None)
 @given(st.one_of(st.text(), st.text("+-=@019.eE \n\t١"), st.from_regex(r"\A[+-]?\d.*\Z")))
 def test_the_guard_adds_one_apostrophe_or_nothing(text):
     guarded = escape_formula(text)

@@ -9,14 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 from corpora import CSV_SPECTRUM, read_naughty_strings
 from django_infra.exporter.writers.cells import FORMULA_TRIGGERS, escape_formula
 from django_infra.exporter.writers.csv import CSVWriter
 from django_infra.exporter.writers.lines import LARGE_CELL
+from generated import example, given, st
+from ids import make_id
 
 
 def write(*chunks, headers=("a", "b"), **options):
@@ -80,7 +79,7 @@ def test_headers_are_quoted_as_cells_are():
     assert write(headers=['a"', "b,c", "d\r\n", "", "1"]) == b'"a""","b,c","d\r\n",,1\r\n'
 
 
-@pytest.mark.parametrize("value", [None, "", b"", memoryview(b"")], ids=repr)
+@pytest.mark.parametrize("value", [None, "", b"", memoryview(b"")], ids=make_id)
 def test_a_single_empty_cell_is_a_row_all_the_same(value):
     data = write([(value,), ("x",), (value,)], headers=["a"])
     assert data == b'a\r\n""\r\nx\r\n""\r\n'
@@ -354,7 +353,6 @@ def tables(draw, cells):
     return headers, rows
 
 
-@hypothesis_settings(deadline=None)
 @given(tables(plain))
 @example((["a"], [(None,), ("",), (Decimal("-0"),), (-0.0,), (math.nan,)]))
 @example((["a"], [(datetime.datetime(1, 1, 1),), (datetime.date(9999, 12, 31),)]))
@@ -368,7 +366,6 @@ def test_the_bytes_are_those_of_csv_writer(table):
     ]
 
 
-@hypothesis_settings(deadline=None)
 @given(tables(plain))
 def test_with_the_guard_the_bytes_are_those_of_csv_writer_for_guarded_text(table):
     headers, rows = table
@@ -376,7 +373,6 @@ def test_with_the_guard_the_bytes_are_those_of_csv_writer_for_guarded_text(table
     assert data == write_by_csv([map(guard, row) for row in (headers, *rows)])
 
 
-@hypothesis_settings(deadline=None)
 @given(tables(plain), st.integers(1, 3), st.booleans())
 def test_the_size_that_counts_as_large_does_not_matter(table, large, escape_formulas):
     headers, rows = table
@@ -398,7 +394,6 @@ def restore(value):
     return value
 
 
-@hypothesis_settings(deadline=None)
 @given(tables(st.one_of(containers, st.binary(), texts)), st.booleans())
 def test_containers_come_back_as_json_and_bytes_as_hex(table, escape_formulas):
     headers, rows = table

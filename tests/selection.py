@@ -1,0 +1,89 @@
+"""Choose the tests of a run: by its level, by the database, and by the seed."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections import defaultdict
+
+import pytest
+from django.db import connection
+
+LEVELS = ("check", "test", "thorough")
+# Whoever takes one of these starts or asks something outside of this process.
+EXTERNAL_FIXTURES = {"chromium", "live_server", "spare_child", "use_engine"}
+STARTS = {"os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen"}
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--level",
+        choices=LEVELS,
+        default="test",
+        help="check: what needs nothing outside of its process; test: all, with samples of the"
+        " sweeps; thorough: all of everything.",
+    )
+
+
+def pytest_configure(config):
+    os.environ["EXPORTER_TEST_LEVEL"] = config.getoption("level")
+    sys.addaudithook(refuse_processes)
+
+
+@pytest.hookimpl(trylast=True)  # after the order has been made a random one
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if EXTERNAL_FIXTURES.intersection(getattr(item, "fixturenames", [])):
+            item.add_marker("external")
+    level = config.getoption("level")
+    chosen = [item for item in items if is_of_level(item, level) and is_of_database(item)]
+    if level != "thorough":
+        chosen = take_samples(chosen, random.Random(config.getoption("randomly_seed")))
+    config.hook.pytest_deselected(items=list(set(items).difference(chosen)))
+    # What waits for others begins first, and one process starts what such tests share.
+    items[:] = sorted(chosen, key=get_urgency)
+
+
+def is_of_level(item, level):
+    if level == "check":
+        return not item.get_closest_marker("external") and not item.get_closest_marker("thorough")
+    return level == "thorough" or not item.get_closest_marker("thorough")
+
+
+def is_of_database(item):
+    names = {connection.vendor, connection.Database.__name__}
+    return all(names.intersection(marker.args) for marker in item.iter_markers("only_on"))
+
+
+def take_samples(items, chance):
+    """Leave of the parameters of each marked test as many as the mark says."""
+    sampled = defaultdict(list)
+    for item in items:
+        if marker := item.get_closest_marker("sample"):
+            sampled[item.nodeid.partition("[")[0], marker.args[0]].append(item)
+    left_out = set()
+    for (_, count), group in sorted(sampled.items(), key=lambda entry: entry[0]):
+        group.sort(key=lambda item: item.nodeid)
+        left_out.update(chance.sample(group, max(len(group) - count, 0)))
+    return [item for item in items if item not in left_out]
+
+
+def get_urgency(item):
+    return "chromium" not in item.fixturenames, item.get_closest_marker("external") is None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item, nextitem):
+    refuse_processes.offender = None if item.get_closest_marker("external") else item.nodeid
+    try:
+        return (yield)
+    finally:
+        refuse_processes.offender = None
+
+
+def refuse_processes(event, arguments):
+    """Have a test fail that starts a process and is not marked as external."""
+    offender = getattr(refuse_processes, "offender", None)
+    if offender and event in STARTS:
+        raise RuntimeError(f"{offender} starts a process, and must be marked as external.")
