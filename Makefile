@@ -1,8 +1,11 @@
 # Each target works in a virtual environment of its own, made anew when its packages change.
 #
-#   make test                           the suite on SQLite, PostgreSQL and MariaDB, with coverage
+#   make check                          the quick loop: lint, and the tests that need nothing but Python
+#   make check ARGS=tests/db            the same with arguments for pytest: a module takes seconds
+#   make test                           all tests, on SQLite, PostgreSQL and MariaDB, with coverage
 #   make test ARGS="-k path"            the same with arguments for pytest, without coverage
-#   make test-matrix                    the suite on each supported Python and Django
+#   make test-thorough                  the sweeps, torture, drivers, Pythons and Djangos: some hours
+#   make test-matrix                    the quick tests and the contract on each Python and Django
 #   make test-matrix ARGS=3.13-django61
 #   make torture                        background jobs whose workers are killed at random
 #   make lint                           all static checks
@@ -20,12 +23,35 @@ ROWS ?= 100000 1000000
 ROUNDS ?= 3
 PORT ?= 8000
 INSTALL = $(@D)/bin/python -m pip install -qq --constraint constraints.txt
+# What a driver, or another Python or Django, could change.
+CONTRACT = tests/exporter/sources tests/exporter/test_contract.py tests/exporter/test_faults.py \
+	tests/exporter/test_pipeline.py tests/exporter/test_properties.py
 
-.PHONY: bench demo demo-site lint test test-matrix torture
+.PHONY: FORCE bench check demo demo-site help lint test test-drivers test-matrix test-thorough torture
 .DELETE_ON_ERROR:
+.PRECIOUS: .venv/%.contents
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+check: lint
+	.venv/test/bin/python tests/run.py check $(ARGS)
 
 test: .venv/test/mysqlclient
-	$(<D)/bin/python tests/run.py $(or $(ARGS),--coverage)
+	$(<D)/bin/python tests/run.py test $(ARGS)
+
+test-thorough: .venv/test/mysqlclient
+	FUZZ_EXAMPLES=300 $(<D)/bin/python tests/run.py thorough $(ARGS)
+	$(MAKE) test-drivers
+	$(MAKE) torture ARGS="--engine tasks"
+	$(MAKE) torture ARGS="--engine celery-redis --storage own"
+	$(MAKE) torture ARGS="--engine celery-rabbitmq"
+	$(MAKE) test-matrix ARGS=
+
+# The drivers that `make test` does without.
+test-drivers: .venv/test/mysqlclient
+	DATABASES=postgresql PSYCOPG=2 $(<D)/bin/python tests/run.py test $(CONTRACT)
+	DATABASES=mysql MYSQL_CLIENT=pymysql $(<D)/bin/python tests/run.py test $(CONTRACT)
 
 test-matrix:
 	$(PYTHON) tests/matrix.py $(ARGS)
@@ -33,7 +59,7 @@ test-matrix:
 torture: .venv/test/mysqlclient
 	$(<D)/bin/python tests/torture.py $(ARGS)
 
-lint: .venv/lint/ready
+lint: .venv/test/ready
 	$(<D)/bin/ruff check src tests demo benchmarks
 	$(<D)/bin/ruff format --check src tests demo benchmarks
 	$(<D)/bin/mypy
@@ -58,18 +84,23 @@ bench: .venv/bench/ready
 		$(DATABASES:%=--database %) $(CONTENDERS:%=--contender %) \
 		$(if $(SLOW),--slow) $(if $(DOCS),--docs)
 
-.venv/test/ready: GROUPS = test django52
-.venv/lint/ready: GROUPS = lint django52
+.venv/test/ready: GROUPS = lint test django52
 .venv/demo/ready: GROUPS = django52
 .venv/bench/ready: GROUPS = bench django52
 .venv/matrix-%/ready: GROUPS = test $(lastword $(subst -, ,$*))
 
-.venv/%/ready: pyproject.toml constraints.txt
+.venv/%/ready: .venv/%.contents
 	rm -rf $(@D)
 	$(PYTHON) -m venv $(@D)
 	$(INSTALL) --upgrade pip
 	$(INSTALL) --editable . $(GROUPS:%=--group %)
 	touch $@
+
+# It changes only if what the environment is made of does.
+.venv/%.contents: FORCE
+	@mkdir -p $(@D)
+	@$(PYTHON) tests/environment.py $(GROUPS) >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 # It builds only where the client library of MariaDB or MySQL is installed.
 .venv/test/mysqlclient: .venv/test/ready

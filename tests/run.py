@@ -1,22 +1,28 @@
-"""Run the test suite on every database that answers, with the brokers and the browser found.
+"""Run the tests on every database that answers, with the brokers and the browser found.
 
-Arguments go to pytest, except --coverage, which measures all runs together. The environment says:
+    python tests/run.py [check|test|thorough] [arguments for pytest]
+
+check takes SQLite and what needs nothing else; test, the default, takes all that protects a
+promise, with samples of the sweeps; thorough takes all of everything. Without arguments for
+pytest, test measures all runs together. The environment says:
 
 - POSTGRES_URL, MYSQL_URL, REDIS_URL and AMQP_URL: where the servers are.
 - DATABASES: which of sqlite, postgresql and mysql to run on; all unless told.
 - CHROMIUM: where the browser is, if it is not on the PATH.
 - REQUIRE_SERVICES=1: a server that does not answer, or no browser, is a failure, and not skipped.
-- PSYCOPG=2: PostgreSQL through psycopg2.
-- JOBS: how many runs go at the same time; one unless told, which shows its output as it comes.
+- PSYCOPG=2 and MYSQL_CLIENT=pymysql: PostgreSQL through psycopg2, MariaDB through PyMySQL.
+- JOBS: how many processes run tests at the same time; one more than there are processors unless
+  told, since some of them wait for browsers and workers.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,7 +32,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.utils import ConnectionHandler, Error
 
 import browsers
-from exporter.workers import brokers
+from selection import LEVELS
 
 ROOT = Path(__file__).resolve().parent.parent
 URLS = {
@@ -34,33 +40,44 @@ URLS = {
     "postgresql": os.environ.get("POSTGRES_URL", "postgres://postgres@127.0.0.1:5432/postgres"),
     "mysql": os.environ.get("MYSQL_URL", "mysql://root@127.0.0.1:3306/test"),
 }
-JOBS = int(os.environ.get("JOBS", "1"))
+PROCESSORS = len(os.sched_getaffinity(0))
 # Percent of lines and branches, over all databases together.
 MIN_COVERAGE = 95
+NO_TESTS = 5  # the exit code of pytest
 
 
 def main(arguments: list[str]) -> int:
     sys.stdout.reconfigure(line_buffering=True)
-    is_measured = "--coverage" in arguments
-    command = ["pytest", "--create-db", *(a for a in arguments if a != "--coverage")]
+    level, arguments = split(arguments)
+    started = time.monotonic()
     with TemporaryDirectory(prefix="exporter-tests-") as folder:
         os.environ |= {"DJANGO_SETTINGS_MODULE": "settings", "EXPORTER_TEST_DIR": folder}
-        # The settings choose the driver of MySQL.
+        # The settings choose the drivers.
         django.setup()
-        found, missing = find_databases()
-        missing += find_missing_brokers()
-        missing += find_missing_browser()
+        if level == "check":
+            found, missing = ["sqlite"], []
+        else:
+            found, missing = find_databases()
+            missing += find_missing_services()
+        is_measured = level == "test" and not arguments
         if is_measured:
             run("coverage", "erase")
-            command = ["coverage", "run", "-m", *command]
-        failed = list(run_suites(found, command))
-    passed = [name for name in found if name not in failed]
-    if is_measured and not report_coverage(is_complete=len(passed) == len(URLS)):
-        failed.append("coverage")
-    if os.environ.get("REQUIRE_SERVICES") == "1":
-        failed += missing
-    print(f"\nPassed: {', '.join(passed) or 'none'}. Failed: {', '.join(failed) or 'none'}.")
+        outcomes = {name: run_suite(name, level, arguments, is_measured) for name in found}
+    is_covered = not is_measured or report_coverage(is_complete=set(found) == set(URLS))
+    is_required = os.environ.get("REQUIRE_SERVICES") == "1"
+    failed = [name for name, outcome in outcomes.items() if not outcome.is_good]
+    failed += [*([] if is_covered else ["coverage"]), *(missing if is_required else [])]
+    if not any(outcome.count for outcome in outcomes.values()):
+        failed.append("no test was found")
+    report(outcomes, failed, time.monotonic() - started)
     return 1 if failed else 0
+
+
+def split(arguments: list[str]) -> tuple[str, list[str]]:
+    """Part the level from the arguments for pytest."""
+    if arguments and arguments[0] in LEVELS:
+        return arguments[0], arguments[1:]
+    return "test", arguments
 
 
 def find_databases() -> tuple[list[str], list[str]]:
@@ -76,8 +93,10 @@ def find_databases() -> tuple[list[str], list[str]]:
     return found, missing
 
 
-def find_missing_brokers() -> list[str]:
-    """Say which brokers answer, and return those that do not; their tests are skipped."""
+def find_missing_services() -> list[str]:
+    """Say which brokers and which browser there are, and return what is missing."""
+    from exporter.workers import brokers
+
     missing = []
     for name, broker in brokers.BROKERS.items():
         try:
@@ -85,17 +104,12 @@ def find_missing_brokers() -> list[str]:
         except brokers.UNREACHABLE as error:
             print(f"{name}: not found. {error}")
             missing.append(name)
-    return missing
-
-
-def find_missing_browser() -> list[str]:
-    """Say which browser there is; if there is none, the tests of pages are skipped."""
     try:
         print(f"browser: {browsers.read_version()}")
     except browsers.BrowserNotFound as error:
         print(f"browser: not found. {error}")
-        return ["browser"]
-    return []
+        missing.append("browser")
+    return missing
 
 
 def read_version(url: str) -> str:
@@ -112,39 +126,58 @@ def read_version(url: str) -> str:
         connection.close()
 
 
-def run_suites(names: list[str], command: list[str]) -> Iterator[str]:
-    """Run the suite on each database, and yield the names of those on which it failed."""
+class Outcome:
+    """How the tests on one database have ended, as ``outcomes.py`` has written it down."""
 
-    def run_suite(name: str) -> subprocess.CompletedProcess[str]:
-        print(f"\nRunning on {name}.")
-        return run(*command, is_shown=JOBS == 1, DATABASE_URL=URLS[name])
+    def __init__(self, returncode: int, path: Path) -> None:
+        data = json.loads(path.read_text()) if path.exists() else {}
+        self.count = data.get("passed", 0)
+        self.failed = data.get("failed", [])
+        self.skipped = data.get("skipped", {})
+        # An argument may choose tests that this database has none of.
+        self.is_good = returncode in (0, NO_TESTS)
 
-    with ThreadPoolExecutor(JOBS) as pool:
-        for name, suite in zip(names, pool.map(run_suite, names), strict=True):
-            if JOBS > 1:
-                print(f"\n{name}\n{suite.stdout}")
-            if suite.returncode != 0:
-                yield name
+
+def run_suite(name: str, level: str, arguments: list[str], is_measured: bool) -> Outcome:
+    """Run the tests on the database; one or two modules are done before processes are ready."""
+    print(f"\nRunning on {name}.")
+    path = Path(os.environ["EXPORTER_TEST_DIR"], f"{name}.json")
+    processes = os.environ.get("JOBS", str(PROCESSORS + (level != "check")))
+    if level == "check" and arguments:
+        processes = "0"
+    command = ["pytest", "-q", f"--level={level}", "-n", processes, "--dist=worksteal"]
+    if is_measured:
+        command = ["coverage", "run", "-m", *command]
+    ended = run(*command, *arguments, DATABASE_URL=URLS[name], EXPORTER_OUTCOME=str(path))
+    return Outcome(ended, path)
 
 
 def report_coverage(*, is_complete: bool) -> bool:
     """Report what all runs covered together; too little is a failure if no run is missing."""
     minimum = [f"--fail-under={MIN_COVERAGE}"] if is_complete else []
     steps = [["combine", "--quiet"], ["report", *minimum]]
-    return all(run("coverage", *step).returncode == 0 for step in steps)
+    return all(run("coverage", *step) == 0 for step in steps)
 
 
-def run(
-    *module: str, is_shown: bool = True, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *module],
-        cwd=ROOT,
-        env=os.environ | environment,
-        stdout=None if is_shown else subprocess.PIPE,
-        stderr=None if is_shown else subprocess.STDOUT,
-        text=True,
-    )
+def report(outcomes: dict[str, Outcome], failed: list[str], seconds: float) -> None:
+    """Say what was skipped and why, and at last what failed."""
+    skipped = Counter()
+    for outcome in outcomes.values():
+        skipped.update(outcome.skipped)
+    print(f"\nSkipped: {sum(skipped.values())}.")
+    for reason, count in skipped.most_common():
+        print(f"  {count}: {reason}")
+    for name, outcome in outcomes.items():
+        for test in outcome.failed:
+            print(f"Failed on {name}: {test}")
+    counts = ", ".join(f"{outcome.count} on {name}" for name, outcome in outcomes.items())
+    print(f"Passed: {counts}, in {seconds // 60:.0f}:{seconds % 60:02.0f}.")
+    print(f"Failed: {', '.join(failed) or 'none'}.")
+
+
+def run(*module: str, **environment: str) -> int:
+    command = [sys.executable, "-m", *module]
+    return subprocess.run(command, cwd=ROOT, env=os.environ | environment).returncode
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ if os.environ.get("PSYCOPG") == "2":
     sys.modules["psycopg"] = None
 
 try:
+    if os.environ.get("MYSQL_CLIENT") == "pymysql":
+        raise ImportError
     import MySQLdb  # noqa: F401
 except ImportError:
     import pymysql
