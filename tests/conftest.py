@@ -4,14 +4,11 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from browsers import ARGUMENTS, TIMEOUT, need_browser
-
 pytest_plugins = ["databases", "outcomes", "selection"]
 
 # One database is enough to know what these say: they are about pages, texts and settings, or
 # choose their own database.
 ONCE = [
-    "admin_pages",
     "api/serving",
     "api/test_conditional.py",
     "api/test_filenames.py",
@@ -42,8 +39,8 @@ ONCE = [
     "exporter/views/test_project.py",
     "exporter/views/test_schema.py",
     "exporter/writers",
+    "pages",
     "test_benchmarks.py",
-    "test_browser_client.py",
     "test_demo.py",
     "test_docs.py",
     "test_package.py",
@@ -61,23 +58,3 @@ def media_root(settings, tmp_path):
     """Give each test a storage folder of its own."""
     settings.MEDIA_ROOT = str(tmp_path / "media")
     return tmp_path / "media"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """Start the browser; while it runs, its event loop keeps a test from Django's database."""
-    path = need_browser()
-    from playwright.sync_api import expect, sync_playwright
-
-    expect.set_options(timeout=TIMEOUT * 1000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def expect(chromium):
-    from playwright.sync_api import expect
-
-    return expect

@@ -8,8 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 
-def pytest_terminal_summary(terminalreporter):
-    """Say what was skipped; it comes before the failures, which are to be seen last."""
+def pytest_terminal_summary(terminalreporter, config):
+    """Say what was skipped, and what repeats a failure."""
     skipped = Counter(get_reason(report) for report in terminalreporter.stats.get("skipped", []))
     if path := os.environ.get("EXPORTER_OUTCOME"):
         failed = {
@@ -25,6 +25,9 @@ def pytest_terminal_summary(terminalreporter):
         Path(path).write_text(json.dumps(outcome))
     for reason, count in skipped.most_common():
         terminalreporter.line(f"skipped {count}: {reason}")
+    if terminalreporter.stats.get("failed") or terminalreporter.stats.get("error"):
+        seed = config.getoption("randomly_seed", 0)
+        terminalreporter.line(f"To repeat order and samples: ARGS=--randomly-seed={seed}")
 
 
 def get_reason(report):

@@ -36,10 +36,13 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if EXTERNAL_FIXTURES.intersection(getattr(item, "fixturenames", [])):
             item.add_marker("external")
+        if "chromium" in item.fixturenames:
+            # An error in the middle of its event loop would be the end of the browser too.
+            item.add_marker(pytest.mark.timeout(method="thread"))
     level = config.getoption("level")
     chosen = [item for item in items if is_of_level(item, level) and is_of_database(item)]
     if level != "thorough":
-        chosen = take_samples(chosen, random.Random(config.getoption("randomly_seed")))
+        chosen = take_samples(chosen, random.Random(config.getoption("randomly_seed", 0)))
     config.hook.pytest_deselected(items=list(set(items).difference(chosen)))
     # What waits for others begins first, and one process starts what such tests share.
     items[:] = sorted(chosen, key=get_urgency)
@@ -67,6 +70,14 @@ def take_samples(items, chance):
         group.sort(key=lambda item: item.nodeid)
         left_out.update(chance.sample(group, max(len(group) - count, 0)))
     return [item for item in items if item not in left_out]
+
+
+@pytest.fixture
+def sampling(request):
+    """Return how a sweep is to choose so many of its cases; a thorough run takes all."""
+    seed = request.config.getoption("randomly_seed", 0)
+    is_thorough = request.config.getoption("level") == "thorough"
+    return lambda count: {"count": None if is_thorough else count, "seed": seed}
 
 
 def get_urgency(item):

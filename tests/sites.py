@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -31,6 +32,21 @@ for number, delay in [(1, 5), (2, None), (3, 50)]:
         time_hour=hour, scheduled_departure=hour, scheduled_arrival=hour.time(),
         departure_delay=delay, arrival_delay=delay, air_time=300, distance=2475,
     )
+"""
+
+
+# Runs code that comes as lines of JSON, with the names of a shell of Django's, and says what it
+# prints in the same way.
+CONSOLE = """
+import contextlib, io, json, sys
+import django
+django.setup()
+from django.core.management.commands.shell import Command
+for line in sys.stdin:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(json.loads(line), Command().get_namespace(verbosity=0))
+    print(json.dumps(printed.getvalue()), flush=True)
 """
 
 
@@ -108,11 +124,26 @@ class Site(Server):
     def __exit__(self, *error):
         self.let_pass(self.rows)
         super().__exit__(*error)
+        self.console.communicate()
 
     def prepare(self):
         self.let_pass(self.rows)
         self.manage("migrate", "--verbosity", "0")
-        self.manage("shell", "--command", self.data)
+        self.console = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", CONSOLE],
+            cwd=DEMO,
+            env=self.environ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.execute(self.data)
+
+    def execute(self, code):
+        """Execute the code beside the server, and return what it prints."""
+        self.console.stdin.write(json.dumps(code) + "\n")
+        self.console.stdin.flush()
+        return json.loads(self.console.stdout.readline())
 
     def let_pass(self, rows):
         """Let the gated export go on, up to and with the row of this number."""

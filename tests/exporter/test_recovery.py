@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from datetime import timedelta
 
 import pytest
@@ -24,9 +23,7 @@ def age_heartbeats():
     QueryExport.objects.update(heartbeat_at=F("heartbeat_at") - timedelta(hours=1))
 
 
-def test_killed_export_is_failed_by_the_next_one(
-    settings, authors, child, media_root, temp_dir, remains
-):
+def test_killed_export_is_failed_by_the_next_one(authors, child, media_root, temp_dir, remains):
     worker = child(**plan_chunks("kill_at_third_chunk"))
     worker.begin("export_authors", path="killed.csv", padding=100_000)
     assert worker.wait() == -signal.SIGKILL
@@ -38,8 +35,7 @@ def test_killed_export_is_failed_by_the_next_one(
     assert len(find_files(temp_dir)) == 1
     assert recover_exports().failed == 0  # not before the lease has run out
 
-    settings.EXPORTER_LEASE = 2
-    time.sleep(2.1)
+    age_heartbeats()
     again = export_authors("killed.csv")
     killed.refresh_from_db()
     assert killed.state == ExportState.FAIL
@@ -147,13 +143,15 @@ def test_worker_stopped_before_success_spares_the_file_of_its_successor(
 
 
 def test_working_export_is_not_lost(authors, child, temp_dir):
-    worker = child(**plan_chunks("sleep_at_third_chunk"))
+    worker = child(**plan_chunks("wait_at_third_chunk"))
     worker.call("hurry", interval=0.05)
     worker.begin("export_authors")
-    export = wait_until(QueryExport.objects.processing().first)
-    time.sleep(1.2)
-    assert not QueryExport.objects.lost(0.7).exists()
-    assert QueryExport.objects.lost(-60).get() == export
+    assert worker.finish() == "at the third chunk"
+    export = QueryExport.objects.processing().get()
+    age_heartbeats()
+    assert QueryExport.objects.lost(60).get() == export
+    wait_until(lambda: not QueryExport.objects.lost(60).exists())
+    worker.proceed()
     assert worker.finish()["state"] == ExportState.SUCCESS
     export.refresh_from_db()
     assert export.state == ExportState.SUCCESS
@@ -177,7 +175,7 @@ def test_lost_export_fails_although_its_storage_is_gone(settings, authors, child
     [("interrupt", "near"), ("interrupt", "far"), ("interrupt", "own"), ("kill", "far")],
 )
 def test_end_at_any_line_leaves_a_success_with_the_file_or_a_failure_without(
-    settings, authors, child, elsewhere, temp_dir, how, place
+    settings, authors, child, elsewhere, temp_dir, sampling, how, place
 ):
     if place == "own":
         backend = "exporter.faults.storages.InvertingStorage"
@@ -186,7 +184,7 @@ def test_end_at_any_line_leaves_a_success_with_the_file_or_a_failure_without(
         settings.EXPORTER_TEMP_DIR = str(elsewhere)
     worker = child()
     worker.call("hurry", interval=0.1)
-    assert worker.call("end_everywhere", how=how) == {}
+    assert worker.call("end_everywhere", how=how, **sampling(20)) == {}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.db import connection, connections
 
-from django_infra.exporter import progress
+from django_infra.exporter import jobs, progress
 from exporter.faults import probes
 from exporter.faults.authors import make_authors
 from exporter.faults.children import Child, end_spare
@@ -74,8 +74,9 @@ def spy(request, settings):
 
 @pytest.fixture
 def in_a_hurry(monkeypatch):
-    """Have progress told ten times a second."""
-    monkeypatch.setattr(progress, "INTERVAL", 0.1)
+    """Have progress told, and heartbeats given, twenty times a second."""
+    monkeypatch.setattr(progress, "INTERVAL", 0.05)
+    monkeypatch.setattr(jobs, "INTERVAL", 0.05)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from django_infra.exporter import pipeline, progress, recovery, retention
 from django_infra.exporter.export import export_queryset
 from django_infra.exporter.models import QueryExport
 from exporter.faults.probes import fetch, find_sessions
-from exporter.faults.sweeps import interrupt_everywhere, kill_everywhere
+from exporter.faults.sweeps import interrupt_at, kill_at, sweep
 from testapp.models import Author
 
 NOBODY = 65534
@@ -47,15 +47,15 @@ def export_authors(path=None, *, padding=0, **filters):
     return {"id": export.id, "state": export.state, "rows": export.row_count}
 
 
-def end_everywhere(how):
-    """Export one row again and again, end it at each line, and return what is wrong by line."""
+def end_everywhere(how, count, seed):
+    """Export one row again and again, end it at so many lines, and return what is wrong by line."""
     author = Author.objects.order_by("pk")[:1]
 
     def run(path):
         export_queryset(author, ["id"], path)
 
     run("warm.csv")
-    return {"interrupt": interrupt_everywhere, "kill": kill_everywhere}[how](run)
+    return sweep(run, {"interrupt": interrupt_at, "kill": kill_at}[how], count, seed)
 
 
 def export_in_threads(count):
@@ -139,11 +139,6 @@ def kill_at_third_chunk(number):
 def stop_at_third_chunk(number):
     if number == 3:
         os.kill(os.getpid(), signal.SIGSTOP)
-
-
-def sleep_at_third_chunk(number):
-    if number == 3:
-        time.sleep(1.5)
 
 
 def wait_at_third_chunk(number):

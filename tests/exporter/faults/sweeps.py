@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sys
 import threading
@@ -52,22 +53,18 @@ class LineTrace:
         return self.trace_line
 
 
-def interrupt_everywhere(run):
-    """Return what is wrong after an interrupt at each line, by the line."""
-    return sweep(run, interrupt_at)
+def sweep(run, end_at, count, seed):
+    """Run once to learn the lines, end a run at each, and return what is then wrong, by the line.
 
-
-def kill_everywhere(run):
-    """Return what is wrong after a SIGKILL at each line and a recovery, by the line."""
-    return sweep(run, kill_at)
-
-
-def sweep(run, end_at):
-    """Run once to learn the lines, and then end a run at each of them."""
+    With a count these are so many lines, chosen by the seed.
+    """
     with LineTrace() as trace:
         run("whole.csv")
+    places = list(trace.places)
+    if count is not None:
+        places = random.Random(seed).sample(places, min(count, len(places)))
     faults = {}
-    for number, place in enumerate(trace.places):
+    for number, place in enumerate(places):
         QueryExport.objects.all().delete()
         path = f"{number}.csv"
         end_at(place, partial(run, path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,8 +35,11 @@ from pathlib import Path
 from django import forms
 from django.db.backends.signals import connection_created
 from django.db.models import Func, IntegerField
+from django_infra.exporter import jobs, progress
 from django_infra.exporter.registry import register
 from flights.models import Airport
+
+progress.INTERVAL = jobs.INTERVAL = 0.1
 
 def wait(row):
     while int(Path(os.environ["TRIAL_GATE"]).read_text()) < row:
@@ -93,6 +97,7 @@ def page(chromium, site):
     context = chromium.new_context(base_url=site.url)
     context.set_default_timeout(TIMEOUT * 1000)
     page = context.new_page()
+    page.clock.install()
     page.problems = Problems(page)
     page.goto("/")
     log_in(page)
@@ -106,6 +111,22 @@ def log_in(page):
     page.get_by_label("Username").fill("ada")
     page.get_by_label("Password").fill("secret")
     page.get_by_role("button", name="Log in").click()
+
+
+@pytest.fixture
+def watch(expect, let_time_pass):
+    """Let time pass in the page until the element has, or contains, what is expected."""
+
+    def watch(page, element, *, value=None, text=None):
+        for _ in range(100):
+            with suppress(AssertionError):
+                if value:
+                    return expect(element).to_have_attribute("value", value, timeout=200)
+                return expect(element).to_contain_text(text, timeout=200)
+            let_time_pass(page, 5)
+        raise AssertionError(f"{element} did not show {value or text}.")
+
+    return watch
 
 
 def start(page, name):
@@ -125,21 +146,21 @@ def test_the_script_is_short():
     assert max(map(len, lines)) <= 100
 
 
-def test_an_export_is_watched_across_a_reload_and_downloaded(page, site, expect):
+def test_an_export_is_watched_across_a_reload_and_downloaded(page, site, expect, watch):
     site.let_pass(30)
     start(page, "gated")
-    expect(page.locator("#state")).to_have_text("In progress.")
-    expect(page.get_by_role("progressbar")).to_have_attribute("value", re.compile("2[89]|30"))
+    watch(page, page.locator("#state"), text="In progress.")
+    watch(page, page.get_by_role("progressbar"), value=re.compile("2[89]|30"))
     expect(page.locator("#facts")).to_contain_text(re.compile(r"(28|29|30) %\s+(28|29|30) rows"))
 
     page.reload()
     expect(page.get_by_role("progressbar")).to_have_attribute("value", re.compile("2[89]|30"))
     site.let_pass(70)
-    expect(page.get_by_role("progressbar")).to_have_attribute("value", re.compile("6[89]|70"))
+    watch(page, page.get_by_role("progressbar"), value=re.compile("6[89]|70"))
     expect(page.locator("#facts")).to_contain_text("seconds left")
     expect(page.get_by_role("link", name="Download")).to_be_hidden()
     site.let_pass(ROWS)
-    expect(page.locator("#state")).to_have_text("Done.")
+    watch(page, page.locator("#state"), text="Done.")
     expect(page.locator("#facts")).to_contain_text("100 rows")
     expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
 
@@ -150,26 +171,26 @@ def test_an_export_is_watched_across_a_reload_and_downloaded(page, site, expect)
     assert content.count(b"\r\n") == ROWS + 1
 
 
-def test_an_export_is_cancelled(page, site, expect):
+def test_an_export_is_cancelled(page, site, expect, watch):
     site.let_pass(10)
     start(page, "gated")
-    expect(page.locator("#state")).to_have_text("In progress.")
+    watch(page, page.locator("#state"), text="In progress.")
     page.get_by_role("button", name="Cancel").click()
 
-    expect(page.locator("#state")).to_have_text("Failed.")
+    watch(page, page.locator("#state"), text="Failed.")
     expect(page.locator("#facts")).to_contain_text("The export was cancelled.")
     expect(page.get_by_role("progressbar")).to_be_hidden()
 
 
-def test_a_failure_is_shown(page, expect):
+def test_a_failure_is_shown(page, expect, watch):
     start(page, "failing")
 
-    expect(page.locator("#state")).to_have_text("Failed.")
+    watch(page, page.locator("#state"), text="Failed.")
     expect(page.locator("#facts")).to_contain_text("The export is larger than allowed.")
     expect(page.get_by_role("link", name="Download")).to_be_hidden()
 
 
-def test_a_wrong_parameter_is_told_at_its_field(page, expect):
+def test_a_wrong_parameter_is_told_at_its_field(page, expect, watch):
     page.get_by_label("What to export").select_option(value="punctuality")
     since = page.get_by_label("Since")
     since.fill("2014-01-01")
@@ -182,7 +203,7 @@ def test_a_wrong_parameter_is_told_at_its_field(page, expect):
 
     since.fill("2013-01-01")
     since.press("Enter")
-    expect(page.locator("#state")).to_have_text("Done.")
+    watch(page, page.locator("#state"), text="Done.")
     expect(page.locator("label", has_text="Since")).not_to_contain_text("All flights")
 
 
@@ -197,7 +218,7 @@ def test_texts_are_never_markup(page, expect):
     page.problems.remove("400 POST /api/exports/")
 
 
-def test_parameters_arrive(page, expect):
+def test_parameters_arrive(page, watch):
     page.get_by_label("What to export").select_option(value="gated")
     page.get_by_label("several").select_option(["1", "2"])
     with page.expect_request(lambda request: request.method == "POST") as request:
@@ -208,16 +229,16 @@ def test_parameters_arrive(page, expect):
         "format": "csv",
         "params": {"word": ["same"], "again": ["same"], "several": ["1", "2"], "is_sure": ["on"]},
     }
-    expect(page.locator("#state")).to_have_text("Done.")
+    watch(page, page.locator("#state"), text="Done.")
 
 
-def test_an_expired_session_is_told_and_the_export_found_again(page, site, expect):
+def test_an_expired_session_is_told_and_the_export_found_again(page, site, expect, watch):
     site.let_pass(10)
     start(page, "gated")
-    expect(page.locator("#state")).to_have_text("In progress.")
+    watch(page, page.locator("#state"), text="In progress.")
     page.context.clear_cookies()
 
-    expect(page.locator("#state")).to_contain_text("reload this page")
+    watch(page, page.locator("#state"), text="reload this page")
     page.problems.remove("403 GET /api/exports/{id}/")
     page.get_by_role("button", name="csv").click()
     expect(page.get_by_role("alert")).to_contain_text("reload this page")
@@ -227,34 +248,33 @@ def test_an_expired_session_is_told_and_the_export_found_again(page, site, expec
     expect(page.locator("#state")).to_have_text("In progress.")
 
 
-def test_a_lost_connection_is_told_and_found_again(page, site, expect):
+def test_a_lost_connection_is_told_and_found_again(page, site, expect, watch):
     site.let_pass(10)
     start(page, "gated")
-    expect(page.locator("#state")).to_have_text("In progress.")
+    watch(page, page.locator("#state"), text="In progress.")
     page.context.set_offline(True)
-    expect(page.locator("#state")).to_contain_text("cannot be reached")
+    watch(page, page.locator("#state"), text="cannot be reached")
     expect(page.locator("#state")).to_contain_text(re.compile(r"next try: \d+$"))
     page.context.set_offline(False)
 
-    expect(page.locator("#state")).to_have_text("In progress.")
+    watch(page, page.locator("#state"), text="In progress.")
 
 
-def test_a_hidden_page_asks_nothing(page, site, expect):
+def test_a_hidden_page_asks_nothing(page, site, watch, let_time_pass):
     page.add_init_script("Object.defineProperty(document, 'hidden', { get: () => window.isAway })")
     page.reload()
     site.let_pass(10)
     start(page, "gated")
-    expect(page.locator("#state")).to_have_text("In progress.")
+    watch(page, page.locator("#state"), text="In progress.")
     turn = "(it) => { window.isAway = it; document.dispatchEvent(new Event('visibilitychange')); }"
     page.evaluate(turn, True)
     requests = []
     page.on("request", lambda request: requests.append(request.url))
-    page.wait_for_timeout(6_000)
+    let_time_pass(page, 120)
     assert requests == []
 
-    page.evaluate(turn, False)
-    page.wait_for_timeout(1_000)
-    assert requests
+    with page.expect_request("**/api/exports/*/"):
+        page.evaluate(turn, False)
 
 
 def test_an_unknown_export_is_told(page, expect):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from admin_pages.steps import EXPORTS, add_column, get_chosen, get_rows
+from pages.admin.steps import EXPORTS, add_column, get_chosen, get_rows
 
-IMAGES = Path(__file__).parents[2] / "docs/images"
+IMAGES = Path(__file__).parents[3] / "docs/images"
 MAX_SIZE = 150_000  # bytes
 
 # Rows as a busy site has them, without their files.
@@ -55,7 +55,7 @@ make(5, 0, name="punctuality", state="scheduled", attempt=0, start_time=None)
 
 @pytest.fixture
 def page(open_page, site):
-    site.manage("shell", "--command", ROWS)
+    site.execute(ROWS)
     page = open_page("/admin/", user="boss", viewport={"width": 1280, "height": 900})
     page.evaluate("localStorage.setItem('django.admin.navSidebarIsOpen', 'false')")
     return page

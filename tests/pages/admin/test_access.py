@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from admin_pages.steps import EXPORTS, FLIGHTS, get_rows, run_action, start_named
+from pages.admin.steps import EXPORTS, FLIGHTS, get_rows, run_action, start_named
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from admin_pages.steps import (
+from pages.admin.steps import (
     AIRPORTS,
     EXPORTS,
     FLIGHTS,
@@ -22,7 +22,7 @@ from admin_pages.steps import (
     run_action,
     tab_to,
 )
-from admin_pages.trial import ROWS
+from pages.admin.trial import ROWS
 
 FOUND = "Flight.objects.filter(origin='LGA', airline='UA', destination='LAX')"
 
@@ -30,7 +30,7 @@ FOUND = "Flight.objects.filter(origin='LGA', airline='UA', destination='LAX')"
 @pytest.fixture(autouse=True)
 def forget(site):
     """Let nobody find the columns that another test has chosen."""
-    site.manage("shell", "--command", "QueryExport.objects.all().delete()")
+    site.execute("QueryExport.objects.all().delete()")
 
 
 @pytest.fixture

@@ -4,26 +4,24 @@ import json
 
 import pytest
 
-from admin_pages import trial
 from browsers import TIMEOUT
+from pages.admin import trial
 from sites import Problems, Site
 
 
 class AdminSite(Site):
     def prepare(self):
         super().prepare()
-        lines = self.manage("shell", "--verbosity", "0", "--command", trial.SESSIONS)
-        self.sessions = json.loads(lines.splitlines()[-1])
+        self.sessions = json.loads(self.execute(trial.SESSIONS))
 
     def ask(self, expression):
-        """Return what the expression, which gives JSON, is in a shell of the site."""
+        """Return what the expression, which gives JSON, is beside the server."""
         code = (
             "import json\n"
             "from django.core.serializers.json import DjangoJSONEncoder as Encoder\n"
             f"print(json.dumps({expression}, cls=Encoder))"
         )
-        lines = self.manage("shell", "--verbosity", "0", "--command", code)
-        return json.loads(lines.splitlines()[-1])
+        return json.loads(self.execute(code))
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +50,7 @@ def open_page(chromium, site):
     """Open a page as a user who is logged in; at the end nothing may have gone wrong in it."""
     contexts, pages = [], []
 
-    def open_page(path, *, user="ada", context=None, **options):
+    def open_page(path, *, user="ada", context=None, has_clock=False, **options):
         if context is None:
             context = chromium.new_context(base_url=site.url, **options)
             context.set_default_timeout(TIMEOUT * 1000)
@@ -60,6 +58,8 @@ def open_page(chromium, site):
             context.add_cookies([cookie])
             contexts.append(context)
         page = context.new_page()
+        if has_clock:
+            page.clock.install()
         page.problems = Problems(page)
         pages.append(page)
         page.goto(path)

@@ -7,19 +7,22 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from admin_pages.steps import EXPORTS, download, get_rows, run_action, start_named
-from admin_pages.trial import ROWS
+from pages.admin.steps import EXPORTS, download, get_rows, run_action, start_named
+from pages.admin.trial import ROWS
 
 
 @pytest.fixture
 def page(open_page):
-    return open_page(EXPORTS + "named/")
+    return open_page(EXPORTS + "named/", has_clock=True)
+
+
+PROGRESS = f"{EXPORTS}progress/"
 
 
 def note_requests(page):
-    """Return a list that grows by the path of each request of the page."""
+    """Return a list that grows by the path and the query of each request of the page."""
     requests = []
-    page.on("request", lambda request: requests.append(urlsplit(request.url).path))
+    page.on("request", lambda request: requests.append(urlsplit(request.url)[2:4]))
     return requests
 
 
@@ -27,7 +30,7 @@ def get_bar(page, name="Airports at the gate"):
     return page.get_by_role("progressbar", name=f"Progress of {name}")
 
 
-def test_an_export_is_watched_on_its_page_and_downloaded(page, site, expect):
+def test_an_export_is_watched_on_its_page_and_downloaded(page, site, expect, let_time_pass):
     site.let_pass(30)
     export_id = start_named(page, "gated")
     expect(get_bar(page)).to_have_attribute("value", re.compile("2[89]|30"))
@@ -38,7 +41,7 @@ def test_an_export_is_watched_on_its_page_and_downloaded(page, site, expect):
     requests = note_requests(page)
     site.let_pass(70)
     expect(get_bar(page)).to_have_attribute("value", re.compile("6[89]|70"))
-    assert set(requests) == {f"{EXPORTS}progress/"}
+    assert {path for path, _ in requests} == {PROGRESS}
     site.let_pass(ROWS)
     expect(page.locator("#content")).to_contain_text("Success")
     link = page.get_by_role("link", name="Download")
@@ -46,13 +49,12 @@ def test_an_export_is_watched_on_its_page_and_downloaded(page, site, expect):
 
     assert content == site.read_file(export_id)
     assert content.count(b"\r\n") == ROWS + 1
-    page.wait_for_timeout(1_500)
     requests.clear()
-    page.wait_for_timeout(2_500)
+    let_time_pass(page, 120)
     assert requests == []
 
 
-def test_all_rows_of_the_list_move_by_one_request(page, site, expect):
+def test_all_rows_of_the_list_move_by_one_request(page, site, expect, let_time_pass):
     site.let_pass(10)
     ids = [start_named(page, "gated") for _ in range(2)]
     page.goto(EXPORTS)
@@ -60,35 +62,34 @@ def test_all_rows_of_the_list_move_by_one_request(page, site, expect):
     for bar in bars:
         expect(bar).to_have_attribute("value", re.compile("8|9|10"))
     requests = note_requests(page)
-    page.wait_for_timeout(3_500)
-    assert 2 <= len(requests) <= 4
+    for _ in range(3):
+        with page.expect_response(lambda response: PROGRESS in response.url):
+            let_time_pass(page, 1)
+    assert {(path, query.count("id=")) for path, query in requests} == {(PROGRESS, 2)}
 
     site.let_pass(ROWS)
     for each in ids:
         row = get_rows(page, each)
         expect(row).to_contain_text("Success")
         expect(row.get_by_role("link", name="Download")).to_be_visible()
-    page.wait_for_timeout(1_500)
     requests.clear()
-    page.wait_for_timeout(2_500)
+    let_time_pass(page, 120)
     assert requests == []
 
 
-def test_a_hidden_page_asks_nothing(page, site, expect):
+def test_a_hidden_page_asks_nothing(page, site, expect, let_time_pass):
     page.add_init_script("Object.defineProperty(document, 'hidden', { get: () => window.isAway })")
     site.let_pass(10)
     start_named(page, "gated")
     expect(get_bar(page)).to_have_attribute("value", re.compile("8|9|10"))
     turn = "(it) => { window.isAway = it; document.dispatchEvent(new Event('visibilitychange')); }"
     page.evaluate(turn, True)
-    page.wait_for_timeout(500)
     requests = note_requests(page)
-    page.wait_for_timeout(3_000)
+    let_time_pass(page, 120)
     assert requests == []
 
-    page.evaluate(turn, False)
-    page.wait_for_timeout(1_000)
-    assert requests
+    with page.expect_request(lambda request: PROGRESS in request.url):
+        page.evaluate(turn, False)
 
 
 def test_an_export_is_cancelled_on_its_page(page, site, expect):
@@ -140,26 +141,29 @@ def test_a_failure_can_be_read(page, expect):
     expect(page.locator("#content")).to_contain_text("The export is larger than allowed.")
 
 
-def test_a_lost_session_ends_the_questions(page, site, expect):
+def test_a_lost_session_ends_the_questions(page, site, expect, let_time_pass):
     site.let_pass(10)
     start_named(page, "gated")
     expect(get_bar(page)).to_have_attribute("value", re.compile("8|9|10"))
     page.context.clear_cookies()
-    page.wait_for_timeout(3_000)
+    with page.expect_response(lambda response: response.status == 302):
+        let_time_pass(page, 1)
     requests = note_requests(page)
-    page.wait_for_timeout(3_000)
+    let_time_pass(page, 120)
 
     assert requests == []
 
 
-def test_a_lost_connection_is_found_again(page, site, expect):
+def test_a_lost_connection_is_found_again(page, site, expect, let_time_pass):
     site.let_pass(10)
     start_named(page, "gated")
     expect(get_bar(page)).to_have_attribute("value", re.compile("8|9|10"))
     page.context.set_offline(True)
-    page.wait_for_timeout(1_500)
+    with page.expect_event("requestfailed"):
+        let_time_pass(page, 1)
     site.let_pass(ROWS)
     page.context.set_offline(False)
+    let_time_pass(page, 2)
 
     expect(page.locator("#content")).to_contain_text("Success")
 
@@ -168,7 +172,7 @@ def test_without_javascript_the_page_reloads(open_page, site, expect):
     site.let_pass(30)
     page = open_page(EXPORTS, java_script_enabled=False)
     export_id = start_named(page, "gated")
-    expect(get_bar(page)).to_have_attribute("value", re.compile("2[89]|30"))
+    # It is seen again when the browser has loaded the page once more.
     site.let_pass(ROWS)
     expect(page.locator("#content")).to_contain_text("Success")
 
