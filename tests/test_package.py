@@ -51,14 +51,28 @@ def test_wheel_holds_the_package_alone(wheel):
     assert "django_infra/exporter/templates/admin/exporter/queryexport/change_list.html" in names
 
 
-def test_wheel_needs_django_and_rest_framework_alone(wheel):
+@pytest.fixture(scope="session")
+def metadata(wheel):
     archive = zipfile.ZipFile(wheel)
     (name,) = (name for name in archive.namelist() if name.endswith("METADATA"))
-    metadata = archive.read(name).decode()
+    return archive.read(name).decode()
 
+
+def test_wheel_needs_django_and_rest_framework_alone(metadata):
     required = re.findall(r"^Requires-Dist: ([\w-]+)(?!.*extra)", metadata, re.MULTILINE)
     assert sorted(required) == ["django", "django-filter", "djangorestframework"]
     assert "Requires-Python: >=3.11" in metadata
+
+
+def test_wheel_is_preferred_to_the_other_package_of_its_name(metadata):
+    (version,) = re.findall(r"^Version: (\d+)\.(\d+)\.(\d+)", metadata, re.MULTILINE)
+    assert tuple(map(int, version)) > (0, 1, 14)
+
+
+def test_wheel_leads_to_the_repository(metadata):
+    urls = dict(re.findall(r"^Project-URL: (\w+), (.*)$", metadata, re.MULTILINE))
+    assert set(urls) == {"Changelog", "Documentation", "Homepage", "Issues", "Source"}
+    assert [url for url in urls.values() if not url.startswith(urls["Source"])] == []
 
 
 @pytest.fixture(scope="session")
