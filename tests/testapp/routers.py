@@ -9,3 +9,10 @@ class ReplicaRouter:
 
     def db_for_write(self, model, **hints):
         return "default"
+
+
+class DefaultOnlyRouter:
+    """Migrate the default database alone."""
+
+    def allow_migrate(self, db, app_label, **hints):
+        return db == "default"

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_infra.exporter.checks import check_media_urls, check_named_exports, check_settings
 from django_infra.exporter.registry import autodiscover
+from django_infra.exporter.tables import check_tables
 
 
 class ExporterConfig(AppConfig):
@@ -23,6 +24,7 @@ class ExporterConfig(AppConfig):
 
         checks.register(check_settings, checks.Tags.files)
         checks.register(check_media_urls, checks.Tags.security)
+        checks.register(check_tables, checks.Tags.database)
         checks.register(check_named_exports)
         checks.register(check_runner)
         if apps.is_installed("django.contrib.admin"):
