@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,9 @@ from testapp.models import Publisher
 
 ROOT = Path(__file__).parents[1]
 EXPORTER = ROOT / "src/django_infra/exporter"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = ROOT / "README.md"
+PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "demo/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+URLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
 
 
 def read(name):
@@ -102,19 +105,65 @@ def test_every_type_of_parameter_is_documented():
     assert set(re.findall(r"`(\w+)`", text)) == {"string", *TYPES.values()}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page):
+def find_links(page):
+    """Return the targets of the links and pictures of the page."""
     text = page.read_text()
-    for target in re.findall(r"\]\((?!https?://)([^)]+)\)", text):
-        path, _, anchor = target.partition("#")
-        linked = (page.parent / path) if path else page
-        assert linked.exists(), target
-        if anchor:
-            headings = re.findall(r"^#+ (.*)$", linked.read_text(), re.MULTILINE)
-            assert anchor in {heading.lower().replace(" ", "-") for heading in headings}, target
+    return re.findall(r"\]\(([^)]+)\)", text) + re.findall(r"^\[[^]]+\]: (.*)$", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def find_file(page, target):
+    """Return the file or folder of the repository to which the page's link leads, if it does."""
+    path = target.partition("#")[0]
+    if path.startswith(URLS["Source"]):
+        in_repository = re.fullmatch(r"/(?:blob|raw|tree)/main/(.+)", path[len(URLS["Source"]) :])
+        return ROOT / in_repository[1] if in_repository else None
+    if path.startswith(("http://", "https://")):
+        return None
+    return page.parent / path if path else page
+
+
+def list_anchors(page):
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target in find_links(page):
+        file = find_file(page, target)
+        anchor = target.partition("#")[2]
+        assert file is None or file.exists(), target
+        assert file is None or not anchor or anchor in list_anchors(file), target
+
+
+def test_addresses_of_the_package_lead_somewhere():
+    assert len(URLS) == 5
+    for name, url in URLS.items():
+        assert url.startswith(URLS["Source"]), name
+        file = find_file(README, url)
+        assert file is None or file.exists(), name
+
+
+def test_links_of_the_readme_work_on_any_site():
+    links = find_links(README)
+    assert len(links) > 10
+    assert [link for link in links if not link.startswith(f"{URLS['Source']}/")] == []
+
+
+def test_the_readme_defines_the_links_that_it_uses():
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", README.read_text(), flags=re.DOTALL)
+    used = re.findall(r"\[([^]]+)\](?![(:])", text)
+    defined = re.findall(r"^\[([^]]+)\]: ", text, re.MULTILINE)
+    assert sorted(set(used)) == sorted(defined)
+
+
+def test_every_page_is_in_the_list_of_pages():
+    index = ROOT / "docs/README.md"
+    listed = {find_file(index, target) for target in find_links(index)}
+    assert set((ROOT / "docs").glob("*.md")) - {index} == listed - {ROOT / "docs/../README.md"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_python_in_the_docs_compiles(page):
     for block in re.findall(r"^( *)```python\n(.*?)^ *```", page.read_text(), re.DOTALL | re.M):
         indent, code = block

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -12,6 +13,37 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+# What the README's examples take for granted.
+SHOP = """
+from django.db import models
+
+
+class Country(models.Model):
+    name = models.CharField(max_length=50)
+
+
+class Customer(models.Model):
+    name = models.CharField(max_length=50)
+    country = models.ForeignKey(Country, models.PROTECT)
+    is_active = models.BooleanField(default=True)
+
+
+class Order(models.Model):
+    customer = models.ForeignKey(Customer, models.CASCADE)
+    total = models.DecimalField(max_digits=10, decimal_places=2)
+"""
+CUSTOMERS = """
+from shop.models import Country, Customer, Order
+chile = Country.objects.create(name="Chile")
+peru = Country.objects.create(name="Peru")
+ann = Customer.objects.create(name="Ann", country=chile)
+Customer.objects.create(name="Bob", country=chile, is_active=False)
+Customer.objects.bulk_create(Customer(name="Cy", country=peru) for _ in range({active} - 1))
+Order.objects.create(customer=ann, total="3.25")
+Order.objects.create(customer=ann, total="4.50")
+"""
 
 pytestmark = pytest.mark.external
 
@@ -75,46 +107,57 @@ def test_wheel_leads_to_the_repository(metadata):
     assert [url for url in urls.values() if not url.startswith(urls["Source"])] == []
 
 
+class Project:
+    """A project in a folder, which sees the library."""
+
+    def __init__(self, folder, library):
+        self.folder = folder
+        self.library = library
+
+    def python(self, *arguments):
+        command = [sys.executable, "-W", "error", *arguments]
+        return run(*command, cwd=self.folder, PYTHONPATH=str(self.library))
+
+    def manage(self, *arguments):
+        return self.python("manage.py", *arguments)
+
+
 @pytest.fixture(scope="session")
 def project(wheel, tmp_path_factory):
     """Follow the README in a new project that sees the wheel, and not this checkout."""
     folder = tmp_path_factory.mktemp("project")
     library = tmp_path_factory.mktemp("library")
     zipfile.ZipFile(wheel).extractall(library)
-    run(sys.executable, "-m", "django", "startproject", "shop", str(folder), cwd=folder)
+    run(sys.executable, "-m", "django", "startproject", "project", str(folder), cwd=folder)
 
-    readme = (ROOT / "README.md").read_text()
-    (apps,) = re.findall(r"INSTALLED_APPS = \[\n\s+# \.\.\.\n(.*?)\]", readme, re.DOTALL)
-    settings = folder / "shop/settings.py"
+    (apps,) = re.findall(r"INSTALLED_APPS = \[\n\s+# \.\.\.\n(.*?)\]", README, re.DOTALL)
+    settings = folder / "project/settings.py"
     settings.write_text(
         settings.read_text().replace("INSTALLED_APPS = [", f"INSTALLED_APPS = [{apps}")
     )
-    (include,) = re.findall(r"^\s+(from django.urls import .*)$", readme, re.MULTILINE)
-    (url,) = re.findall(r"^\s+(path\(\"api/exports/.*)$", readme, re.MULTILINE)
-    urls = folder / "shop/urls.py"
+    (include,) = re.findall(r"^\s+(from django.urls import .*)$", README, re.MULTILINE)
+    (url,) = re.findall(r"^\s+(path\(\"api/exports/.*)$", README, re.MULTILINE)
+    urls = folder / "project/urls.py"
     urls.write_text(
         urls.read_text()
         .replace("from django.urls import path", include)
         .replace("urlpatterns = [", f"urlpatterns = [\n    {url}")
     )
 
-    def manage(*arguments):
-        return run(
-            sys.executable, "-W", "error", "manage.py", *arguments, cwd=folder, PYTHONPATH=library
-        )
-
-    manage("migrate")
-    manage.folder = folder
-    return manage
+    project = Project(folder, library)
+    project.manage("migrate")
+    return project
 
 
 def test_new_project_is_clean(project):
-    assert "no issues" in project("check")
-    assert "No changes detected" in project("makemigrations", "exporter", "--check", "--dry-run")
+    assert "no issues" in project.manage("check")
+    assert "No changes detected" in project.manage(
+        "makemigrations", "exporter", "--check", "--dry-run"
+    )
 
 
 def test_new_project_exports_and_shows_it(project):
-    output = project(
+    output = project.manage(
         "shell",
         "--command",
         """
@@ -146,3 +189,85 @@ print("unknown state", client.get("/api/exports/?state=x").status_code)
     assert lines["browsable"] == "200 True"
     assert lines["retrieve"] == "success"
     assert "400" in output.splitlines()[-1]
+
+
+@pytest.fixture
+def shop(project, tmp_path):
+    """Give another project, with the app that the README's examples are about."""
+    folder = tmp_path / "site"
+    shutil.copytree(project.folder, folder)
+    package = folder / "shop"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "models.py").write_text(SHOP)
+    settings = folder / "project/settings.py"
+    settings.write_text(
+        settings.read_text().replace("INSTALLED_APPS = [", 'INSTALLED_APPS = [\n    "shop",')
+    )
+    shop = Project(folder, project.library)
+    shop.manage("makemigrations", "shop")
+    shop.manage("migrate")
+    return shop
+
+
+def read_examples():
+    """Return the README's blocks of Python; those of the steps are followed by the project."""
+    return re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def forget_id(text):
+    """Put a word in place of the time and the random characters in a path."""
+    return re.sub(r"-\d{14}-[0-9A-Za-z]{22}\b", "-{time}-{random}", text)
+
+
+def test_the_readme_prints_what_it_says(shop):
+    example, _ = read_examples()
+    code, shown = re.fullmatch(r"(.*)\n# (.*)\n", example, re.DOTALL).groups()
+    shop.manage("shell", "--command", CUSTOMERS.format(active=int(shown.split()[1])))
+
+    code += "\nprint(export.file.path)\n"
+    *_, printed, path = shop.manage("shell", "--command", code).splitlines()
+
+    assert forget_id(printed) == forget_id(shown)
+    assert "{random}" in forget_id(printed)
+    header, row, *_ = Path(path).read_text().splitlines()
+    assert header == "No.,Name,Country,Orders,Revenue"
+    assert row == "1,Ann,Chile,2,7.75"
+
+
+def test_the_named_export_of_the_readme_works(shop):
+    _, example = read_examples()
+    (shop.folder / example.splitlines()[0].removeprefix("# ")).write_text(example)
+    (view,) = re.findall(r"^A view starts it by `(.*)`, from `(.*)`\.$", README, re.MULTILINE)
+    shop.manage("shell", "--command", CUSTOMERS.format(active=3))
+
+    output = shop.manage(
+        "shell",
+        "--command",
+        f"""
+from types import SimpleNamespace
+from django.contrib.auth.models import Permission, User
+from django.core.exceptions import PermissionDenied
+from {view[1]} import enqueue_export
+user = User.objects.create_user("cat")
+def start():
+    request = SimpleNamespace(user=User.objects.get(pk=user.pk))
+    return {view[0]}
+try:
+    start()
+except PermissionDenied as error:
+    print("refused:", error)
+user.user_permissions.add(Permission.objects.get(codename="view_customer"))
+print("file:", start().file.open().read())
+""",
+    )
+
+    refused, file = re.findall(r"^\w+: (.*)$", output, re.MULTILINE)
+    assert refused.startswith("'cat' may not run the export 'customers'")
+    assert file == r"b'id,name\r\n1,Ann\r\n2,Bob\r\n'"
+
+
+def test_the_readme_tells_which_package_is_installed(project):
+    told = re.search(r"^`python (-m pip show .*)` tells .*`(Version: .*)` ", README, re.MULTILINE)
+    command, shown = told.groups()
+    assert shown in project.python(*command.split()).splitlines()
