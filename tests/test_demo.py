@@ -101,16 +101,61 @@ def test_demo_users_can_log_in(manage):
         assert "True" in manage("shell", "--command", code % (name, password))
 
 
-def test_demo_exports_are_made_once(manage):
+@pytest.fixture
+def no_exports(manage):
     manage("shell", "--command", "QueryExport.objects.all().delete()")
-    manage("demo_user")
 
-    assert "Made 6 exports; 2 have failed or were cancelled." in manage("demo_exports")
-    assert "There are exports already." in manage("demo_exports")
+
+@pytest.fixture
+def late_flight(manage):
+    """Add a flight that is later than is believed, which the whole data set has as well."""
+    late = "flight.pk, flight.number, flight.departure_delay = None, 4, 1_301"
+    code = f"flight = Flight.objects.get(number=1)\n{late}\nflight.save()"
+    manage("shell", "--command", code)
+    yield
+    manage("shell", "--command", "Flight.objects.filter(number=4).delete()")
+
+
+def read_commands(target, *variables):
+    """Return what ``make`` would run of the demo once its environment is there."""
+    make = ["make", "--dry-run", "--old-file", ".venv/demo/flights", target, *variables]
+    lines = subprocess.run(make, cwd=DEMO.parent, capture_output=True, text=True, check=True)
+    return re.findall(r"^\S+/python demo/manage.py (.*)$", lines.stdout, re.MULTILINE)
+
+
+@pytest.mark.usefixtures("no_exports", "late_flight")
+def test_each_target_shows_what_it_promises_whichever_ran_before(manage):
+    outputs = [
+        manage(*command.split())
+        for target in ["demo", "demo-site", "demo", "demo-site"]
+        for command in read_commands(target)
+        if command in ("export_flights", "demo_exports")
+    ]
+
+    first, made, second, kept = outputs
+    for output in (first, second):
+        assert re.search(r"^State +Success$", output, re.MULTILINE)
+    assert made == "Exports made: 6. Failed or cancelled of these: 3.\n"
+    assert kept == "The exports to look at are there already.\n"
     code = "print(*(f'{e.name}:{e.attempt} {e.error_log}' for e in QueryExport.objects.failed()))"
     errors = manage("shell", "--command", code)
+    assert "checked-delays:1 ValueError: A flight was 1,301 minutes late" in errors
     assert "weather-now:3 ConnectionRefusedError" in errors
     assert "slow-flights:0 django_infra.exporter.exceptions.ExportCancelled" in errors
+
+
+@pytest.mark.usefixtures("no_exports", "late_flight")
+def test_demo_exports_that_are_missing_are_made_again(manage):
+    manage("demo_exports")
+    code = """
+exports = QueryExport.objects
+exports.filter(name="").delete()
+exports.filter(name="slow-flights").delete()
+exports.filter(name="checked-delays").update(state="processing")
+"""
+    manage("shell", "--command", code)
+
+    assert "Exports made: 3. Failed or cancelled of these: 2." in manage("demo_exports")
 
 
 def test_a_demo_export_fails_in_the_middle(manage):
@@ -128,11 +173,9 @@ def test_a_slow_export_takes_its_time(manage):
     assert time.monotonic() - started > 2
 
 
+@pytest.mark.usefixtures("no_exports", "late_flight")
 def test_the_demo_site_is_served(manage, folder):
-    manage("shell", "--command", "QueryExport.objects.all().delete()")
-    make = ["make", "--dry-run", "--old-file", ".venv/demo/flights", "demo-site", "PORT=8123"]
-    lines = subprocess.run(make, cwd=DEMO.parent, capture_output=True, text=True, check=True)
-    *commands, served = re.findall(r"^\S+/python demo/manage.py (.*)$", lines.stdout, re.MULTILINE)
+    *commands, served = read_commands("demo-site", "PORT=8123")
     outputs = [manage(*command.split()) for command in commands]
     assert served == "runserver --noreload 127.0.0.1:8123"
 
