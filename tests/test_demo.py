@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import os
 import re
+import struct
 import subprocess
 import sys
+import termios
 import time
+from contextlib import suppress
 from http.cookiejar import CookieJar
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, build_opener
@@ -53,11 +57,13 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def manage(folder):
     environ = {key: value for key, value in os.environ.items() if key != "DJANGO_SETTINGS_MODULE"}
+    environ["DEMO_DATA_DIR"] = str(folder / "data")
+    command = [sys.executable, "-W", "error", str(DEMO / "manage.py")]
 
     def run(*arguments, code=0):
         result = subprocess.run(
-            [sys.executable, "-W", "error", str(DEMO / "manage.py"), *arguments],
-            env={**environ, "DEMO_DATA_DIR": str(folder / "data")},
+            [*command, *arguments],
+            env=environ,
             capture_output=True,
             text=True,
             check=False,
@@ -65,6 +71,7 @@ def manage(folder):
         assert result.returncode == code, result.stdout + result.stderr
         return result.stdout if code == 0 else result.stderr
 
+    run.command, run.environ = command, environ
     run("migrate", "--verbosity", "0")
     run("shell", "--command", FEW_FLIGHTS)
     return run
@@ -87,6 +94,46 @@ def test_demo_shows_the_row_and_the_file(manage):
     assert [rows[number]["Rank by delay"] for number in "123"] == ["2", "3", "1"]
     assert rows["1"]["Airline's mean arrival delay (min)"] == "27.5"
     assert rows["1"]["Destination"] == "Los Angeles"
+    last = output.splitlines()[-1]
+    assert last == "Try next: make demo-site, then open http://127.0.0.1:8000/"
+
+
+def run_in_terminal(columns, command, environ):
+    """Return what the command writes to a terminal of so many columns."""
+    terminal, end = os.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+    with subprocess.Popen(command, env=environ, stdin=end, stdout=end, stderr=end) as process:
+        os.close(end)
+        output = b""
+        # Linux says by an error that nobody writes to the terminal any more.
+        with open(terminal, "rb", buffering=0) as file, suppress(OSError):
+            while part := file.read(65536):
+                output += part
+    assert process.returncode == 0, output
+    return output.decode()
+
+
+@pytest.mark.parametrize("columns", [80, 40, 0])
+def test_the_bar_stays_on_one_line(manage, columns):
+    output = run_in_terminal(columns, [*manage.command, "export_flights"], manage.environ)
+
+    bar, _, rest = output.partition("\n")
+    drawn = [line.rstrip() for line in bar.split("\r")]
+    # A terminal that does not know its columns is taken for one of 80.
+    assert max(map(len, drawn)) < (columns or 80)
+    last = [line for line in drawn if line][-1]
+    assert re.fullmatch(r"Success, 3 rows: 100%\|█+\| 00:\d\d", last)
+    assert rest.startswith("Export  ")
+
+
+def test_the_progress_is_lines_where_there_is_no_terminal(manage):
+    command = [*manage.command, "export_flights"]
+    result = subprocess.run(command, env=manage.environ, capture_output=True, text=True, check=True)
+
+    *lines, last = result.stderr.splitlines()
+    assert last == "Success: 3 rows, 100 %"
+    pattern = r"(Scheduled|Processing): [\d,]+ rows, (\d+|\?) %"
+    assert [line for line in lines if not re.fullmatch(pattern, line)] == []
 
 
 def test_demo_exports_a_second_time(manage):

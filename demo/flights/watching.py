@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -53,16 +54,25 @@ def _poll(since: datetime, finished: Event, show: Show) -> None:
 @contextmanager
 def _open_display() -> Iterator[Show]:
     if sys.stderr.isatty():
-        bar_format = "{l_bar}{bar}| {elapsed}{postfix}"
-        with tqdm(total=100, desc="Exporting", bar_format=bar_format) as bar:
+        bar_format = "{l_bar}{bar}| {elapsed}"
+        with tqdm(total=100, bar_format=bar_format, ncols=_get_width()) as bar:
             yield lambda export: _move_bar(bar, export)
     else:
         yield _LinePrinter().show
 
 
+def _get_width() -> int:
+    # Some terminals begin a new line as soon as the last column is written to, and one that does
+    # not know its size says 0.
+    return (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1
+
+
 def _move_bar(bar: tqdm[NoReturn], export: QueryExport) -> None:
+    # The window may have another size by now.
+    bar.ncols = _get_width()
     bar.n = export.progress_percent or 0
-    bar.set_postfix_str(f"{export.get_state_display()}, {export.row_count or 0:,} rows")
+    # In front of the bar, which takes the width that is left.
+    bar.set_description(f"{export.get_state_display()}, {export.row_count or 0:,} rows")
 
 
 class _LinePrinter:

@@ -39,6 +39,7 @@ class Command(BaseCommand):
         export.refresh_from_db()
         self._describe(export)
         self._preview(export)
+        self.stdout.write("\nTry next: make demo-site, then open http://127.0.0.1:8000/")
 
     def _describe(self, export: QueryExport) -> None:
         seconds = export.job_time.total_seconds()
