@@ -4,7 +4,8 @@
 #   make check ARGS=tests/db            the same with arguments for pytest: a module takes seconds
 #   make test                           all tests, on SQLite, PostgreSQL and MariaDB, with coverage
 #   make test ARGS="-k path"            the same with arguments for pytest, without coverage
-#   make test-thorough                  the sweeps, torture, drivers, Pythons and Djangos: some hours
+#   make test-thorough                  the sweeps, torture, drivers, Pythons and Djangos: an hour or two
+#   make test-drivers                   the contract through psycopg2 and PyMySQL
 #   make test-matrix                    the quick tests and the contract on each Python and Django
 #   make test-matrix ARGS=3.13-django61
 #   make torture                        background jobs whose workers are killed at random
@@ -23,9 +24,6 @@ ROWS ?= 100000 1000000
 ROUNDS ?= 3
 PORT ?= 8000
 INSTALL = $(@D)/bin/python -m pip install -qq --constraint constraints.txt
-# What a driver, or another Python or Django, could change.
-CONTRACT = tests/exporter/sources tests/exporter/test_contract.py tests/exporter/test_faults.py \
-	tests/exporter/test_pipeline.py tests/exporter/test_properties.py
 
 .PHONY: FORCE bench check demo demo-site help lint test test-drivers test-matrix test-thorough torture
 .DELETE_ON_ERROR:
@@ -50,8 +48,8 @@ test-thorough: .venv/test/mysqlclient
 
 # The drivers that `make test` does without.
 test-drivers: .venv/test/mysqlclient
-	DATABASES=postgresql PSYCOPG=2 $(<D)/bin/python tests/run.py test $(CONTRACT)
-	DATABASES=mysql MYSQL_CLIENT=pymysql $(<D)/bin/python tests/run.py test $(CONTRACT)
+	DATABASES=postgresql PSYCOPG=2 $(<D)/bin/python tests/run.py contract
+	DATABASES=mysql MYSQL_CLIENT=pymysql $(<D)/bin/python tests/run.py contract
 
 test-matrix:
 	$(PYTHON) tests/matrix.py $(ARGS)

@@ -1,4 +1,4 @@
-"""Run the test suite on each supported pair of Python and Django that can be had here.
+"""Run the quick tests and the contract on each supported pair of Python and Django that is here.
 
 Arguments choose pairs, such as 3.13-django61; without any, all are run.
 """
@@ -41,7 +41,7 @@ def main(chosen: list[str]) -> int:
 
 
 def run_pair(pair: str) -> str:
-    """Run the suite in the pair's virtual environment, and return how that went."""
+    """Run the tests in the pair's virtual environment, and return how that went."""
     version = pair.partition("-")[0]
     python = find_python(version)
     if python is None:
@@ -49,7 +49,12 @@ def run_pair(pair: str) -> str:
     folder = f".venv/matrix-{pair}"
     if not run(os.environ.get("MAKE", "make"), f"{folder}/ready", f"PYTHON={python}"):
         return "failed, its packages cannot be installed"
-    return "passed" if run(f"{folder}/bin/python", "tests/run.py") else "failed"
+    python = f"{folder}/bin/python"
+    databases = os.environ.get("DATABASES", "postgresql mysql")
+    passed = run(python, "tests/run.py", "check") and run(
+        "env", f"DATABASES={databases}", python, "tests/run.py", "contract"
+    )
+    return "passed" if passed else "failed"
 
 
 def find_python(version: str) -> str | None:

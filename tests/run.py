@@ -1,10 +1,11 @@
 """Run the tests on every database that answers, with the brokers and the browser found.
 
-    python tests/run.py [check|test|thorough] [arguments for pytest]
+    python tests/run.py [check|contract|test|thorough] [arguments for pytest]
 
-check takes SQLite and what needs nothing else; test, the default, takes all that protects a
-promise, with samples of the sweeps; thorough takes all of everything. Without arguments for
-pytest, test measures all runs together. The environment says:
+check takes SQLite and what needs nothing else; contract, what another driver, Python or Django
+could change; test, the default, all that protects a promise, with samples of the sweeps; thorough,
+all of everything. Without arguments for pytest, test measures all runs together. The environment
+says:
 
 - POSTGRES_URL, MYSQL_URL, REDIS_URL and AMQP_URL: where the servers are.
 - DATABASES: which of sqlite, postgresql and mysql to run on; all unless told.
@@ -40,6 +41,15 @@ URLS = {
     "postgresql": os.environ.get("POSTGRES_URL", "postgres://postgres@127.0.0.1:5432/postgres"),
     "mysql": os.environ.get("MYSQL_URL", "mysql://root@127.0.0.1:3306/test"),
 }
+CONTRACT = [
+    "tests/exporter/admin/test_list.py",
+    "tests/exporter/changelists/test_rows.py",
+    "tests/exporter/sources",
+    "tests/exporter/test_contract.py",
+    "tests/exporter/test_faults.py",
+    "tests/exporter/test_pipeline.py",
+    "tests/exporter/test_properties.py",
+]
 PROCESSORS = len(os.sched_getaffinity(0))
 # Percent of lines and branches, over all databases together.
 MIN_COVERAGE = 95
@@ -75,6 +85,8 @@ def main(arguments: list[str]) -> int:
 
 def split(arguments: list[str]) -> tuple[str, list[str]]:
     """Part the level from the arguments for pytest."""
+    if arguments[:1] == ["contract"]:
+        return "test", CONTRACT + arguments[1:]
     if arguments and arguments[0] in LEVELS:
         return arguments[0], arguments[1:]
     return "test", arguments

@@ -12,7 +12,7 @@ from django.db import connection
 
 LEVELS = ("check", "test", "thorough")
 # Whoever takes one of these starts or asks something outside of this process.
-EXTERNAL_FIXTURES = {"chromium", "live_server", "spare_child", "use_engine"}
+EXTERNAL_FIXTURES = {"chromium", "live_server", "fork_server", "use_engine"}
 STARTS = {"os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen"}
 
 

@@ -54,6 +54,7 @@ def run(*command, cwd, **environ):
         key: value
         for key, value in os.environ.items()
         if key not in {"DJANGO_SETTINGS_MODULE", "PYTHONPATH", "DATABASE_URL"}
+        and not key.startswith(("EXPORTER_", "PYTEST_"))
     }
     result = subprocess.run(
         command, cwd=cwd, env={**inherited, **environ}, capture_output=True, text=True, check=False
@@ -68,6 +69,23 @@ def wheel(tmp_path_factory):
     run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder), cwd=ROOT)
     (path,) = folder.glob("*.whl")
     return path
+
+
+def test_the_sdist_runs_its_own_tests(tmp_path):
+    run(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path), cwd=ROOT)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    shutil.unpack_archive(archive, tmp_path, filter="data")
+    folder = tmp_path / archive.name.removesuffix(".tar.gz")
+    pytest_in_it = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+
+    def collect(cwd):
+        output = run(*pytest_in_it, "--collect-only", cwd=cwd, PYTHONPATH=cwd / "src")
+        return re.search(r"^(\d+)(/\d+)? tests collected", output, re.MULTILINE)[1]
+
+    assert collect(folder) == collect(ROOT)
+    modules = ["tests/test_docs.py", "tests/api/test_filenames.py", "tests/exporter/test_paths.py"]
+    output = run(*pytest_in_it, *modules, cwd=folder, PYTHONPATH=folder / "src")
+    assert re.search(r"^\d+ passed in", output, re.MULTILINE)
 
 
 def test_wheel_holds_the_package_alone(wheel):

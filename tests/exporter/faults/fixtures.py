@@ -11,7 +11,7 @@ from django.db import connection, connections
 from django_infra.exporter import jobs, progress
 from exporter.faults import probes
 from exporter.faults.authors import make_authors
-from exporter.faults.children import Child, end_spare
+from exporter.faults.children import Child, end_fork_server
 from testapp.models import Author, Everything, Grudge
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -88,14 +88,15 @@ def second(db):
     second.close()
 
 
-@pytest.fixture(scope="module")
-def spare_child():
+@pytest.fixture(scope="session")
+def fork_server():
+    """Have one process fork all children of this one."""
     yield
-    end_spare()
+    end_fork_server()
 
 
 @pytest.fixture
-def child(spare_child):
+def child(fork_server):
     """Start processes with the test's settings, and end them with the test."""
     children = []
 

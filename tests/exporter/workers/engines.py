@@ -20,7 +20,7 @@ class Worker(Child):
     """A process that works until it is told or forced to end."""
 
     def __init__(self, role, folder, *, databases=None, overrides=None, **arguments):
-        super().__init__(databases=databases, **(overrides or {}))
+        super().__init__(databases=databases, module=ROLES, **(overrides or {}))
         folder.mkdir(exist_ok=True)
         self.log_path = folder / f"{role}-{uuid.uuid4().hex}.log"
         self.begin(f"{ROLES}.{role}", log=str(self.log_path), **arguments)

@@ -11,7 +11,7 @@ from exporter.workers.holds import Holds
 
 
 @pytest.fixture
-def use_engine(db, settings, tmp_path, spare_child):
+def use_engine(db, settings, tmp_path, fork_server):
     """Have jobs run by the engine of the name, whose workers end with the test."""
     engines = []
 

@@ -31,6 +31,18 @@ def take_place():
     return False
 
 
+def nap_and_count(number):
+    """Take a while for each chunk, and tell how many there have been."""
+    time.sleep(0.05)
+    with (Path(settings.EXPORTER_HOLD_DIR) / "chunks").open("a") as file:
+        file.write(".")
+
+
+def count_chunks(folder):
+    path = Path(folder) / "chunks"
+    return path.stat().st_size if path.exists() else 0
+
+
 class Holds:
     """The test's side."""
 

@@ -27,6 +27,12 @@ def start_named(page, name):
     return get_id(page)
 
 
+def wait_for_state(page, state):
+    """Wait until the page of an export is the one of this state: it loads itself anew for each."""
+    page.locator(f"#export-news[data-reload={state}]").wait_for(state="attached")
+    page.wait_for_load_state()
+
+
 def get_rows(page, *ids):
     """Return the rows of a change list, or those that have one of the ids."""
     rows = page.locator("#result_list tbody tr")

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from pages.admin.steps import EXPORTS, FLIGHTS, get_rows, run_action, start_named
+from pages.admin.steps import (
+    EXPORTS,
+    FLIGHTS,
+    get_rows,
+    run_action,
+    start_named,
+    wait_for_state,
+)
 
 
 @pytest.fixture
@@ -14,10 +21,10 @@ def foreign_id(open_page):
 
 
 @pytest.fixture
-def foreign_file_id(open_page, expect):
+def foreign_file_id(open_page):
     page = open_page("/admin/", user="boss")
     export_id = start_named(page, "gated")
-    expect(page.get_by_role("link", name="Download")).to_be_visible()
+    wait_for_state(page, "success")
     return export_id
 
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pages.admin.steps import EXPORTS, start_named
+from pages.admin.steps import EXPORTS, start_named, wait_for_state
 
 WIDTHS = (1280, 390)
 THEMES = ("light", "dark")
@@ -104,13 +104,14 @@ def test_an_export_at_work_and_ended_and_the_list(page, site, expect, check):
     site.let_pass(40)
     export_id = start_named(page, "gated")
     url = page.url
+    wait_for_state(page, "processing")
     expect(page.get_by_role("progressbar")).to_have_attribute("value", re.compile("39|40"))
     check()
     page.goto(EXPORTS)
     check()
     site.let_pass(100)
     page.goto(url)
-    expect(page.get_by_role("link", name="Download")).to_be_visible()
+    wait_for_state(page, "success")
     check()
     page.goto(f"{EXPORTS}?q={export_id}")
     check()
@@ -118,7 +119,7 @@ def test_an_export_at_work_and_ended_and_the_list(page, site, expect, check):
 
 def test_a_failed_export(page, check):
     start_named(page, "weather-now")
-    page.get_by_text("ConnectionRefusedError").first.wait_for()
+    wait_for_state(page, "fail")
     for details in page.locator("#content details").all():
         details.evaluate("element => element.open = true")
     check()
@@ -154,6 +155,7 @@ def test_the_named_exports(page, check):
 
 def test_the_confirmation_of_a_deletion(page, check):
     start_named(page, "failing")
+    wait_for_state(page, "fail")
     page.goto(page.url.replace("/change/", "/delete/"))
     check()
 

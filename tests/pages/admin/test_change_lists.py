@@ -21,6 +21,7 @@ from pages.admin.steps import (
     remove_columns,
     run_action,
     tab_to,
+    wait_for_state,
 )
 from pages.admin.trial import ROWS
 
@@ -100,9 +101,8 @@ def test_a_large_export_is_watched_and_downloaded(open_page, site, expect):
     page.wait_for_url(LAST)
     expect(page.get_by_role("progressbar")).to_have_attribute("value", re.compile("2[789]|30"))
     site.let_pass(ROWS)
-    link = page.get_by_role("link", name="Download")
-    expect(link).to_be_visible()
-    content = download(page, link.click)
+    wait_for_state(page, "success")
+    content = download(page, page.get_by_role("link", name="Download").click)
 
     assert content == site.read_file(get_id(page))
     query = "[*Airport.objects.order_by('-faa').values_list('faa', 'altitude')]"
