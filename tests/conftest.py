@@ -11,6 +11,7 @@ pytest_plugins = ["databases", "outcomes", "selection"]
 ONCE = [
     "api/serving",
     "api/test_conditional.py",
+    "api/test_fields.py",
     "api/test_filenames.py",
     "api/test_files.py",
     "api/test_guide.py",

@@ -28,6 +28,9 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     os.environ["EXPORTER_TEST_LEVEL"] = config.getoption("level")
+    if hasattr(config, "workerinput"):
+        # This process is measured; what its tests start would take twice as long for few lines.
+        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
     sys.addaudithook(refuse_processes)
 
 

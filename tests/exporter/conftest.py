@@ -43,18 +43,17 @@ def read(export):
 def library(db):
     """Create a few rows of each model, with gaps, ties and text that CSV must quote."""
     publishers = Publisher.objects.bulk_create([Publisher(name="Ünïon"), Publisher(name='"Q"')])
-    authors = [
-        Author.objects.create(
+    authors = Author.objects.bulk_create(
+        Author(
             name=name,
             email=f"{number}@example.com",
             born=None if number % 3 == 0 else datetime.date(1900 + number, 1, number + 1),
             publisher=publishers[number % 2] if number % 4 else None,
         )
         for number, name in enumerate(["Ann", "bob", "Ann", "Zoë, the 1st", "Line\nbreak", ""])
-    ]
-    books = []
-    for number in range(12):
-        book = Book.objects.create(
+    )
+    books = Book.objects.bulk_create(
+        Book(
             title=f"Book {number % 5}",
             author=authors[number % 5],
             pages=number * 10 % 70,
@@ -64,13 +63,23 @@ def library(db):
             ),
             data={"tags": ["x", number, None], "deep": {"n": number, "s": "ü"}},
         )
-        book.editors.set(authors[: number % 3])
-        books.append(book)
+        for number in range(12)
+    )
+    editing = Book.editors.through
+    editing.objects.bulk_create(
+        editing(book=book, author=author)
+        for number, book in enumerate(books)
+        for author in authors[: number % 3]
+    )
     Comic.objects.create(title="Comic", author=authors[0], artist="Hergé")
-    for language in ("en", "fr"):
-        Translation.objects.create(book=books[0], language=language, title=f"In {language}")
-    for number in range(3):
-        Edition.objects.create(number=number, token=UUID(int=number), printed_at=book.published_at)
+    Translation.objects.bulk_create(
+        Translation(book=books[0], language=language, title=f"In {language}")
+        for language in ("en", "fr")
+    )
+    Edition.objects.bulk_create(
+        Edition(number=number, token=UUID(int=number), printed_at=books[-1].published_at)
+        for number in range(3)
+    )
     Note.objects.create(
         text="note", content_type=ContentType.objects.get_for_model(Book), object_id=books[0].pk
     )

@@ -392,9 +392,7 @@ def redis():
 @pytest.mark.parametrize(
     ("name", "url"), [("redis", "redis://127.0.0.1:{}/0"), ("rabbitmq", "amqp://127.0.0.1:{}//")]
 )
-def test_broker_that_is_away_fails_the_job(
-    settings, use_engine, authors, remains, name, url
-):
+def test_broker_that_is_away_fails_the_job(settings, use_engine, authors, remains, name, url):
     use_engine(f"celery-{name}", url=url.format(find_free_port()))
     with pytest.raises(HandoverFailed, match="CeleryRunner did not take the job"):
         enqueue()

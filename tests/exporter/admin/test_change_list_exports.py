@@ -18,6 +18,7 @@ from testapp.models import Author, Publisher
 
 pytestmark = [
     pytest.mark.django_db,
+    pytest.mark.only_on("sqlite", "postgresql"),  # test_rows.py has the rows of all
     pytest.mark.urls("exporter.admin.sites"),
 ]
 

@@ -23,7 +23,8 @@ from exporter.admin.rows import (
 from ids import make_id
 from testapp.models import Author, Book
 
-pytestmark = pytest.mark.django_db
+# MariaDB compares and refuses as SQLite does.
+pytestmark = [pytest.mark.django_db, pytest.mark.only_on("sqlite", "postgresql")]
 
 
 def test_the_model_is_registered():
@@ -368,14 +369,14 @@ def test_an_empty_list_says_what_comes_there(page):
         assert "No export matches." in page(LIST, **query).content.decode()
 
 
-def test_ten_thousand_exports_take_the_queries_of_one(page, django_assert_max_num_queries):
+def test_a_thousand_exports_take_the_queries_of_one(page, django_assert_max_num_queries):
     export = make_export(error=None)
     with django_assert_max_num_queries(9) as of_one:
         assert page(LIST).status_code == 200
     values = {field.attname: getattr(export, field.attname) for field in export._meta.fields}
     values |= {"path_key": None}
     QueryExport.objects.bulk_create(
-        [QueryExport(**values | {"id": f"x-{number}"}) for number in range(9_999)], 500
+        [QueryExport(**values | {"id": f"x-{number}"}) for number in range(999)], 500
     )
     with django_assert_max_num_queries(len(of_one)) as of_all:
         assert page(LIST).status_code == 200

@@ -26,15 +26,26 @@ def staff(django_user_model):
 def library():
     """Authors and books of which several have the same names."""
     publishers = [Publisher.objects.create(name=name) for name in ("Allen", "Bloom")]
-    for number in range(25):
-        author = Author.objects.create(
+    Author.objects.bulk_create(
+        Author(
             name=f"Author {number % 5}",
             email=f"{number}@example.org",
             publisher=publishers[number % 2] if number % 3 else None,
         )
-        for each in range(number % 4):
-            book = Book.objects.create(title=f"Title {each}", author=author, pages=number)
-            book.editors.set([author, *Author.objects.all()[:2]])
+        for number in range(25)
+    )
+    authors = list(Author.objects.order_by("pk"))
+    Book.objects.bulk_create(
+        Book(title=f"Title {each}", author=author, pages=number)
+        for number, author in enumerate(authors)
+        for each in range(number % 4)
+    )
+    editing = Book.editors.through
+    editing.objects.bulk_create(
+        editing(book_id=book.pk, author_id=key)
+        for book in Book.objects.all()
+        for key in {book.author_id, authors[0].pk, authors[1].pk}
+    )
 
 
 @pytest.fixture

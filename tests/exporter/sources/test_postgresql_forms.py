@@ -160,6 +160,7 @@ def set_session(session):
             cursor.execute(f"SET LOCAL {name} = '{value}'")
 
 
+@pytest.mark.sample(15)
 @pytest.mark.parametrize("type_", [*TYPES, *OTHER_TYPES])
 def test_both_paths_give_the_same_bytes_or_error(publisher, export_both_ways, get_path, type_):
     @given(st.lists((TYPES | OTHER_TYPES)[type_], max_size=6), st.booleans(), st.booleans())
@@ -183,6 +184,7 @@ def test_both_paths_give_the_same_bytes_or_error(publisher, export_both_ways, ge
     assert expected <= paths
 
 
+@pytest.mark.sample(15)
 @pytest.mark.parametrize("type_", [*TYPES, *OTHER_TYPES])
 def test_no_setting_of_the_session_makes_a_difference(publisher, export_both_ways, type_):
     @given(st.lists((TYPES | OTHER_TYPES)[type_], max_size=3), sessions)

@@ -21,7 +21,7 @@ pytestmark = [
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 # Per operation and phase; always the same ones unless more are asked for.
-MAX_EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "20")
+MAX_EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "8")
 IS_RANDOM = "FUZZ_EXAMPLES" in os.environ
 
 
