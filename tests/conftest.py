@@ -4,7 +4,8 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-pytest_plugins = ["databases", "outcomes", "selection"]
+# In this order: databases imports selection.
+pytest_plugins = ["selection", "databases", "outcomes"]
 
 # One database is enough to know what these say: they are about pages, texts and settings, or
 # choose their own database.
@@ -45,6 +46,7 @@ ONCE = [
     "test_demo.py",
     "test_docs.py",
     "test_package.py",
+    "test_selection.py",
 ]
 collect_ignore = [] if connection.vendor == "sqlite" else ONCE
 

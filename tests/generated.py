@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 __all__ = ["example", "given", "st"]
 
-EXAMPLES = {"check": 10, "test": 25, "thorough": 500}
+EXAMPLES = {"check": 8, "test": 15, "thorough": 500}
 
 settings.register_profile(
     "run",

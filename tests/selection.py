@@ -6,6 +6,7 @@ import os
 import random
 import sys
 from collections import defaultdict
+from contextlib import contextmanager
 
 import pytest
 from django.db import connection
@@ -31,7 +32,7 @@ def pytest_configure(config):
     if hasattr(config, "workerinput"):
         # This process is measured; what its tests start would take twice as long for few lines.
         os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
-    sys.addaudithook(refuse_processes)
+    sys.addaudithook(refusal)
 
 
 @pytest.hookimpl(trylast=True)  # after the order has been made a random one
@@ -89,15 +90,31 @@ def get_urgency(item):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item, nextitem):
-    refuse_processes.offender = None if item.get_closest_marker("external") else item.nodeid
+    refusal.offender = None if item.get_closest_marker("external") else item.nodeid
     try:
         return (yield)
     finally:
-        refuse_processes.offender = None
+        refusal.offender = None
 
 
-def refuse_processes(event, arguments):
+class Refusal:
     """Have a test fail that starts a process and is not marked as external."""
-    offender = getattr(refuse_processes, "offender", None)
-    if offender and event in STARTS:
-        raise RuntimeError(f"{offender} starts a process, and must be marked as external.")
+
+    offender = None
+
+    def __call__(self, event, arguments):
+        if self.offender and event in STARTS:
+            raise RuntimeError(f"{self.offender} starts a process, and must be marked as external.")
+
+
+refusal = Refusal()
+
+
+@contextmanager
+def processes_allowed():
+    """Let what is done once for all tests start processes."""
+    offender, refusal.offender = refusal.offender, None
+    try:
+        yield
+    finally:
+        refusal.offender = offender
