@@ -48,7 +48,7 @@ def test_moves_within_a_transaction_and_in_fractions_of_a_second(profile):
     (before,) = read(now=DatabaseTime())
     time.sleep(0.05)
     (after,) = read(now=DatabaseTime())
-    assert datetime.timedelta(seconds=0.04) < after - before < datetime.timedelta(seconds=10)
+    assert datetime.timedelta(seconds=0.04) < after - before < datetime.timedelta(minutes=5)
 
 
 @pytest.mark.parametrize("seconds", [-61, -0.5, 0.5, 86400])

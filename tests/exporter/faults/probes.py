@@ -70,7 +70,7 @@ def find_threads():
 
 def find_lasting_transactions(connection):
     """Return the transactions that other sessions have open, and do not end within seconds."""
-    end = time.monotonic() + 10  # the server may be at rolling back what was killed
+    end = time.monotonic() + PATIENCE  # the server may be at rolling back what was killed
     sql = TRANSACTIONS.get(connection.vendor)
     while (found := fetch(connection, sql)) and time.monotonic() < end:
         time.sleep(0.05)

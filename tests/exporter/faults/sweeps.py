@@ -20,7 +20,7 @@ from django_infra.exporter import export, pipeline, progress
 from django_infra.exporter.delivery import base, filesystem
 from django_infra.exporter.models import QueryExport
 from django_infra.exporter.recovery import recover_exports
-from exporter.faults.probes import THREAD_NAMES, find_files
+from exporter.faults.probes import PATIENCE, THREAD_NAMES, find_files
 
 WATCHED = {module.__file__ for module in (base, filesystem, export, pipeline, progress)}
 
@@ -120,7 +120,7 @@ def find_leaked_threads():
     """Return the threads of ours that go on for long, and mark them as found."""
     for thread in threading.enumerate():
         if thread.name.startswith(THREAD_NAMES):
-            thread.join(3)
+            thread.join(PATIENCE)
         if thread.is_alive() and thread.name.startswith(THREAD_NAMES):
             yield f"the thread {thread.name.partition(' of ')[0]!r} goes on"
             thread.name = "found"

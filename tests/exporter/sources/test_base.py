@@ -14,7 +14,7 @@ from django_infra.exporter.export import export_queryset
 from django_infra.exporter.sources import base, get_source
 from django_infra.exporter.sources.base import CHUNK_BYTES, Source
 from exporter.conftest import read, write_expected
-from exporter.faults.probes import STALLING
+from exporter.faults.probes import PATIENCE, STALLING
 from testapp.models import Author, Book, Publisher, Translation
 
 
@@ -110,7 +110,7 @@ def test_interrupt_stops_a_count_from_another_thread():
     thread = threading.Thread(target=run)
     started = time.monotonic()
     thread.start()
-    assert is_running.wait(10)
+    assert is_running.wait(PATIENCE)
     while thread.is_alive():
         sources[0].interrupt()
         thread.join(0.1)
