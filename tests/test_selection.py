@@ -22,6 +22,7 @@ import pytest
 def test_before():
     pass
 
+@pytest.mark.timeout(1)
 def test_hangs():
     time.sleep(1000)
 
@@ -75,7 +76,7 @@ def run(tmp_path):
         plugins = ["-p", "selection", "-p", "databases", "-p", "outcomes"]
         command = [sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", *plugins]
         shown = subprocess.run(
-            [*command, f"--level={level}", "-o", "timeout=1", *options, tmp_path],
+            [*command, f"--level={level}", *options, tmp_path],
             env=environment,
             stdout=subprocess.PIPE,
             text=True,
