@@ -277,6 +277,29 @@ def test_a_folder_that_cannot_be_written_to_is_an_error(settings, tmp_path):
     assert find_ids() == ["exporter.E005"]
 
 
+@pytest.mark.parametrize("mode", [0o700, 0o770, 0o775, 0o1777])
+def test_a_folder_in_which_nobody_replaces_files_of_others_passes(settings, tmp_path, mode):
+    tmp_path.chmod(mode)
+    settings.EXPORTER_TEMP_DIR = tmp_path
+    assert find_messages() == []
+
+
+@pytest.mark.parametrize("folder", ["shared", "shared/of/mine"])
+@pytest.mark.parametrize("is_set", [True, False])
+def test_a_shared_folder_without_the_sticky_bit_is_a_warning(settings, tmp_path, folder, is_set):
+    path = tmp_path / folder
+    path.mkdir(parents=True)
+    (tmp_path / "shared").chmod(0o777)
+    if is_set:
+        settings.EXPORTER_TEMP_DIR = str(path)
+    else:
+        settings.MEDIA_ROOT = str(path)
+    message = find_message()
+    assert (message.id, message.level) == ("exporter.W040", WARNING)
+    assert message.msg.startswith(f"Unfinished files are made in {str(path)!r}")
+    assert message.hint.startswith(f"Run chmod +t {str(tmp_path / 'shared')!r}")
+
+
 # EXPORTER_ESCAPE_FORMULAS and EXPORTER_LEASE
 
 

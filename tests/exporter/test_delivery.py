@@ -3,8 +3,10 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import stat
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,13 +14,20 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import InMemoryStorage, storages
 from django.db.models import Value
 from django.db.models.functions import Repeat
+from django.utils import timezone
 
-from django_infra.exporter.exceptions import FileAlreadyExists, InvalidSetting
+from django_infra.exporter.exceptions import (
+    FileAlreadyExists,
+    InvalidSetting,
+    UnfinishedFileReplaced,
+)
 from django_infra.exporter.export import export_queryset
 from django_infra.exporter.models import ExportState, QueryExport
+from django_infra.exporter.recovery import recover_exports
 from exporter.faults import races
 from exporter.faults import storages as faulty
 from exporter.faults.authors import COLUMNS, export_authors, make_authors_csv
+from exporter.faults.children import plan_chunks
 from exporter.faults.disks import mount_disk_without_links, mount_small_disk
 from exporter.faults.marks import commits
 from exporter.faults.probes import find_files
@@ -100,7 +109,7 @@ def test_unfinished_file_lies_on_the_file_system_of_the_storage(authors, spy, me
         spy(lambda number: seen.extend(find_files(media_root)))
         export = export_authors("near.csv")
         assert set(seen) != set()
-        assert all(name.startswith(export.id) for name in seen)
+        assert set(seen) == {f".{export.id}-1.part"}
         assert find_files(media_root) == ["near.csv"]
 
 
@@ -131,6 +140,152 @@ def test_storage_that_saves_in_its_own_way_is_asked_to(authors, use_storage, med
     assert (media_root / "inverted.csv").read_bytes() == faulty.invert(expected)
     assert export.file_size == storage.size("inverted.csv")
     assert remains() == ["inverted.csv"]
+
+
+# ------------------------------------------------------------------ other users' eyes
+
+
+@pytest.fixture
+def open_root(settings):
+    """A storage folder that other users may look into; those of pytest are closed to them."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may become somebody else")
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)
+        settings.MEDIA_ROOT = str(root / "media")
+        settings.FILE_UPLOAD_PERMISSIONS = 0o644
+        (root / "media").mkdir(mode=0o755)
+        yield root
+
+
+@pytest.mark.parametrize("place", ["storage", "shared", "far", "own"])
+@pytest.mark.parametrize("end", ["success", "kill"])
+def test_no_other_user_reads_an_unfinished_file(
+    authors, child, settings, open_root, request, use_storage, place, end
+):
+    folder = open_root / "media"
+    # The files that are saved are for all, and their folder is not.
+    settings.FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o700
+    if place == "far":
+        folder = request.getfixturevalue("elsewhere")
+    elif place != "storage":
+        folder = open_root / "unfinished"
+        folder.mkdir()
+    if place != "storage":
+        folder.chmod(0o1777)
+        settings.EXPORTER_TEMP_DIR = str(folder)
+    if place == "own":
+        use_storage(faulty.DjangosOwnStorage)
+    watcher = child()
+    watcher.begin("watch_as_nobody", folders=[str(folder)])
+    assert watcher.finish() == "ready"
+    worker = child(**plan_chunks("wait_at_third_chunk"))
+    worker.begin("export_authors", path="closed/a.csv")
+    assert worker.finish() == "at the third chunk"
+    assert watcher.finish() == "seen"
+    worker.proceed()
+    assert worker.finish()["state"] == ExportState.SUCCESS
+    if end == "kill":
+        worker = child()
+        worker.call("signal_before_success", number=signal.SIGKILL)
+        worker.begin("export_authors", path="closed/b.csv")
+        assert worker.wait() == -signal.SIGKILL
+        worker = child(**plan_chunks("kill_at_third_chunk"))
+        worker.begin("export_authors", path="closed/c.csv")
+        assert worker.wait() == -signal.SIGKILL
+    else:
+        for number in range(20):
+            export_authors(f"closed/{number}.csv")
+    watcher.proceed()
+    outcome = watcher.finish()
+    assert outcome["read"] == []
+    assert outcome["seen"] >= 1
+    assert get_mode(open_root / "media/closed/a.csv") == 0o644
+
+
+@pytest.mark.external
+@pytest.mark.parametrize("step", ["rename", "link"])
+def test_what_a_killed_export_leaves_before_its_file_is_saved_is_private(
+    authors, child, settings, media_root, temp_dir, step
+):
+    worker = child()
+    worker.call("kill_after", step=step)
+    worker.begin("export_authors", path="killed.csv")
+    assert worker.wait() == -signal.SIGKILL
+    assert find_files(temp_dir) == []
+    left = find_files(media_root)
+    assert len(left) == {"rename": 1, "link": 2}[step]
+    assert {get_mode(media_root / name) for name in left} == {0o600}
+    QueryExport.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+    recover_exports()
+    assert find_files(media_root) == []
+
+
+@pytest.mark.parametrize("kind", ["file", "symbolic link", "hard link"])
+@pytest.mark.parametrize("is_far", [False, True])
+def test_unfinished_file_that_somebody_tampers_with_is_refused(
+    authors, spy, media_root, temp_dir, tmp_path, settings, request, kind, is_far
+):
+    if is_far:
+        temp_dir = request.getfixturevalue("elsewhere")
+        settings.EXPORTER_TEMP_DIR = str(temp_dir)
+    theirs = temp_dir / "theirs"
+    theirs.write_text("theirs")
+    theirs.chmod(0o600)
+
+    def tamper(number):
+        (path,) = temp_dir.glob("*.part")
+        if kind == "hard link":
+            if number == 2:
+                (temp_dir / "second").hardlink_to(path)
+        elif number == 2:
+            path.unlink()
+            path.symlink_to(theirs) if kind == "symbolic link" else path.write_text("theirs")
+
+    spy(tamper)
+    if is_far:
+        # What is copied is the open file, whatever its name stands for.
+        assert export_authors("mine.csv").state == ExportState.SUCCESS
+        assert (media_root / "mine.csv").read_bytes() == make_authors_csv(authors)
+        assert get_mode(media_root / "mine.csv") == 0o644
+    else:
+        with pytest.raises(UnfinishedFileReplaced, match="replaced or linked"):
+            export_authors("mine.csv")
+        assert "UnfinishedFileReplaced" in get_failure()
+        assert find_files(media_root) == []
+    assert theirs.read_text() == "theirs"
+    assert get_mode(theirs) == 0o600
+    if kind == "hard link":
+        assert get_mode(temp_dir / "second") == 0o600
+
+
+@pytest.mark.parametrize("kind", ["file", "symbolic link"])
+def test_another_storage_gets_the_open_file_and_none_that_somebody_puts_there(
+    authors, spy, use_storage, temp_dir, tmp_path, kind
+):
+    storage = use_storage(InMemoryStorage)
+    theirs = tmp_path / "theirs"
+    theirs.write_text("theirs")
+
+    def replace(number):
+        if number == 2:
+            (path,) = temp_dir.iterdir()
+            path.unlink()
+            path.symlink_to(theirs) if kind == "symbolic link" else path.write_text("theirs")
+
+    spy(replace)
+    export_authors("mine.csv")
+    assert storage.open("mine.csv").read() == make_authors_csv(authors)
+
+
+def test_root_that_is_closed_leaves_the_folder_of_the_target(child, open_root):
+    root = open_root / "media"
+    (root / "exports").mkdir()
+    (root / "exports").chmod(0o777)
+    assert child().call("deliver_as_nobody", name="exports/deep/a.csv") == [["exports"], []]
+    assert find_files(root / "exports") == ["deep/a.csv"]
+    assert (root / "exports/deep/a.csv").read_bytes() == b"mine"
 
 
 # ------------------------------------------------------------------- what is there already

@@ -35,7 +35,7 @@ class Settings:
 
     @property
     def temp_dir(self) -> str | None:
-        """Folder of unfinished files; None chooses one near the storage."""
+        """Folder of unfinished files; None stands for the storage's own folder."""
         return getattr(settings, "EXPORTER_TEMP_DIR", None)
 
     @property

@@ -116,6 +116,10 @@ class LimitExceeded(ExporterError):
     """The export has more rows, or its file more bytes, than is allowed."""
 
 
+class UnfinishedFileReplaced(ExporterError, PermissionError):
+    """Somebody else has replaced or linked the file that an export was writing."""
+
+
 class StreamDiverged(ExporterError):
     """An export that had to begin again differs from what has left already."""
 

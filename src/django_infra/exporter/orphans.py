@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from itertools import islice
@@ -21,9 +20,6 @@ from django_infra.exporter.paths import find_fault
 from django_infra.exporter.remains import TEMP_NAME
 
 BATCH_SIZE = 400  # names: each is asked for twice, and SQLite takes 999 parameters
-
-# In the folder of its target a temporary file is hidden.
-NEAR_TEMP_NAME = re.compile(rf"\.?{TEMP_NAME.pattern}")
 
 
 def find_orphans(*, on_error: Callable[[str, Exception], None]) -> Iterator[str]:
@@ -108,7 +104,7 @@ def _find_known(names: list[str]) -> set[str]:
 
 def _find_attempts(names: list[str]) -> dict[str, tuple[str, int]]:
     """Return the export and the number of the attempt that each temporary file is of."""
-    matches = {name: NEAR_TEMP_NAME.fullmatch(posixpath.basename(name)) for name in names}
+    matches = {name: TEMP_NAME.fullmatch(posixpath.basename(name)) for name in names}
     return {name: (match["id"], int(match["attempt"])) for name, match in matches.items() if match}
 
 

@@ -20,7 +20,10 @@ from django_infra.exporter.models import ExportState, QueryExport
 
 logger = logging.getLogger(__name__)
 
-TEMP_NAME = re.compile(rf"(?P<id>\w+-\d{{14}}-\w{{22}})-(?P<attempt>\d+){re.escape(TEMP_SUFFIX)}")
+# In a folder of the storage a temporary file is hidden.
+TEMP_NAME = re.compile(
+    rf"\.?(?P<id>\w+-\d{{14}}-\w{{22}})-(?P<attempt>\d+){re.escape(TEMP_SUFFIX)}"
+)
 STRANGERS_AGE = 24 * 60 * 60  # seconds: rows may not be visible yet, or in another database
 
 

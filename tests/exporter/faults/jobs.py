@@ -16,13 +16,14 @@ from datetime import timedelta
 from resource import RUSAGE_SELF, getrusage
 
 from django.conf import settings
-from django.core.files.storage import FileSystemStorage
+from django.core.files.storage import FileSystemStorage, storages
 from django.core.management import call_command
 from django.db import connection, connections
 from django.db.models import Value
 from django.db.models.functions import Repeat
 
 from django_infra.exporter import pipeline, progress, recovery, retention
+from django_infra.exporter.delivery import get_delivery
 from django_infra.exporter.export import export_queryset
 from django_infra.exporter.models import QueryExport
 from exporter.faults.probes import fetch, find_sessions
@@ -192,6 +193,21 @@ def signal_at_deletion(number, *, is_deleted):
     FileSystemStorage.delete = delete_with_signal
 
 
+def kill_after(step):
+    """Have this process die when an unfinished file was renamed or linked."""
+    is_done = []
+
+    def watch(event, args):
+        # Whatever is asked of the system next comes after the step.
+        if is_done and event.startswith(("os.", "open")):
+            is_done.clear()
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif event == f"os.{step}" and str(args[0]).endswith(".part"):
+            is_done.append(event)
+
+    sys.addaudithook(watch)
+
+
 def exit_on_sigterm(code):
     signal.signal(signal.SIGTERM, lambda *args: sys.exit(code))
 
@@ -251,6 +267,49 @@ def export_as_nobody(path):
 
     with connection.execute_wrapper(log):
         return {**export_authors(path), "queries": queries}
+
+
+def watch_as_nobody(folders):
+    """Read all that a stranger can read in the folders until the test says that it is enough.
+
+    Say when the first file is seen, and return how many were seen and which gave a byte.
+    """
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
+    enough = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.readline(), enough.set())).start()
+    say("ready")
+    seen, read = set(), set()
+    while not enough.is_set():
+        for folder in folders:
+            for entry in os.scandir(folder):
+                if not entry.is_dir(follow_symlinks=False):
+                    if not seen:
+                        say("seen")
+                    seen.add(entry.name)
+                    if _read_somehow(entry.path):
+                        read.add(entry.name)
+    return {"seen": len(seen), "read": sorted(read)}
+
+
+def deliver_as_nobody(name):
+    """Save a file as a user who is not root, and return its mode and what is beside it."""
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
+    storage = storages["default"]
+    with get_delivery(storage, name, temp_name="x", may_stay=lambda: True) as delivery:
+        delivery.file.write(b"mine")
+        delivery.deliver()
+    return storage.listdir("")
+
+
+def _read_somehow(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read(1)
+    except OSError:
+        return b""
 
 
 def recover_as_nobody():

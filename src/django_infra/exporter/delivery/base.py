@@ -19,9 +19,10 @@ from django_infra.exporter.exceptions import FileAlreadyExists
 logger = logging.getLogger(__name__)
 
 TEMP_SUFFIX = ".part"
+PRIVATE = 0o600  # the mode of a file that is not saved yet
 
 
-class _CheckedFile(File):  # type: ignore[type-arg]  # no generic at run time
+class CheckedFile(File):  # type: ignore[type-arg]  # no generic at run time
     """A file whose reader is stopped by the error that ``check()`` raises."""
 
     def __init__(self, file: BinaryIO, *, name: str, check: Callable[[], None]) -> None:
@@ -65,13 +66,13 @@ class Delivery:
         self.check = check
         self.is_taken_over = is_taken_over
         self.is_delivered = False
+        self.file: BinaryIO
 
     def __enter__(self) -> Self:
         self.prepare()
         self.temp_path = self.get_temp_paths()[0]
         try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-            self.file: BinaryIO = os.fdopen(os.open(self.temp_path, flags, mode=0o600), "wb")
+            self.file = create_private_file(self.temp_path)
             return self
         except BaseException:
             self.remove_temp_files()
@@ -108,7 +109,7 @@ class Delivery:
         # Not by its path, which a recovery may have taken away.
         with open(self.file.fileno(), "rb", buffering=0, closefd=False) as file:
             file.seek(0)
-            content = _CheckedFile(file, name=self.name, check=self.check)
+            content = CheckedFile(file, name=self.name, check=self.check)
             checksum = hashlib.file_digest(content, "sha256").hexdigest()
         self.file.seek(0, os.SEEK_END)
         return checksum
@@ -118,9 +119,7 @@ class Delivery:
 
         Raises FileAlreadyExists, and leaves the file that is there as it is.
         """
-        # Some file systems tell only now that the disk is full.
-        self.file.close()
-        self.file = self.temp_path.open("rb")
+        self.file = reopen(self.file)
         # Before the storage may close it.
         size = os.fstat(self.file.fileno()).st_size
         self.save()
@@ -172,7 +171,7 @@ class Delivery:
     def save(self) -> None:
         """Save the temporary file by the storage's own means."""
         try:
-            content = _CheckedFile(self.file, name=self.name, check=self.check)
+            content = CheckedFile(self.file, name=self.name, check=self.check)
             saved_name = self.storage.save(self.name, content)
             self.is_delivered = saved_name == self.name
         except FileExistsError as error:
@@ -184,6 +183,28 @@ class Delivery:
         if not self.is_delivered:
             self.withdraw(saved_name)
             raise make_exists_error(self.name)
+
+
+def create_private_file(path: Path) -> BinaryIO:
+    """Create the file, for its owner alone; raise FileExistsError for a link too."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    return os.fdopen(os.open(path, flags, mode=PRIVATE), "wb")
+
+
+def reopen(file: BinaryIO) -> BinaryIO:
+    """Close the file that was written, and return the same to be read from its start.
+
+    Somebody else may have put another file in the place of its name.
+    """
+    descriptor = os.dup(file.fileno())
+    try:
+        # Some file systems tell only now that the disk is full.
+        file.close()
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def delete_if_there(storage: Storage, name: str) -> None:

@@ -3,14 +3,25 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import tempfile
+import stat
 from contextlib import suppress
 from pathlib import Path
 
 from django.core.files.storage import FileSystemStorage
 
 from django_infra.exporter.conf import conf
-from django_infra.exporter.delivery.base import TEMP_SUFFIX, Delivery, make_exists_error
+from django_infra.exporter.delivery.base import (
+    PRIVATE,
+    TEMP_SUFFIX,
+    CheckedFile,
+    Delivery,
+    create_private_file,
+    make_exists_error,
+    reopen,
+)
+from django_infra.exporter.exceptions import UnfinishedFileReplaced
+
+COPY_SIZE = 1 << 20  # bytes
 
 
 class FileSystemDelivery(Delivery):
@@ -32,15 +43,15 @@ class FileSystemDelivery(Delivery):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(parent))
         if not os.access(parent, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(parent))
+        self._make_folder(Path(self.get_temp_dir()))
 
     def get_temp_dir(self) -> str:
-        """Return a folder on the storage's file system: the system's, or the storage's root."""
+        """Return the storage's root, or the target's folder if that root may not be written to."""
         if conf.temp_dir:
             return conf.temp_dir
         root = Path(self.storage.location)
-        self._make_folder(root)
-        system = tempfile.gettempdir()
-        return system if os.stat(system).st_dev == root.stat().st_dev else str(root)
+        is_usable = not root.exists() or os.access(root, os.W_OK | os.X_OK)
+        return str(root if is_usable else self.target.parent)
 
     def has_delivered(self) -> bool:
         """Tell whether it is our file: another may be there since this export counted as lost.
@@ -48,13 +59,17 @@ class FileSystemDelivery(Delivery):
         The open file keeps its inode from being given to another one.
         """
         try:
-            return os.path.samestat(os.fstat(self.file.fileno()), self.target.stat())
+            return os.path.samestat(os.fstat(self.file.fileno()), self.target.lstat())
         except (OSError, ValueError):
             return False
 
     def get_temp_paths(self) -> list[Path]:
-        """Return also where the file is copied to from another file system."""
-        return [*super().get_temp_paths(), self.target.with_name(f".{self.temp_name}{TEMP_SUFFIX}")]
+        """Return also where the file is in the folder of its target, just before it is saved."""
+        near = self.target.with_name(f".{self.temp_name}{TEMP_SUFFIX}")
+        if conf.temp_dir:
+            return [*super().get_temp_paths(), near]
+        # In a folder of the storage it is hidden.
+        return [Path(self.get_temp_dir(), near.name), near]
 
     def remove_remains(self, *, may_be_saved: bool, has_own_name: bool) -> None:
         """Remove the saved file too, if it surely is that of the killed process."""
@@ -62,44 +77,73 @@ class FileSystemDelivery(Delivery):
         super().remove_remains(may_be_saved=may_be_saved and is_ours, has_own_name=has_own_name)
 
     def _is_target(self, path: Path) -> bool:
-        return path.exists() and self.target.exists() and path.samefile(self.target)
+        """Tell whether both are names of one regular file: no link of somebody else's."""
+        try:
+            found = path.lstat()
+            return stat.S_ISREG(found.st_mode) and os.path.samestat(found, self.target.lstat())
+        except OSError:
+            return False
 
     def check_name(self) -> None:
         """Leave it to ``save()``, which cannot be overtaken."""
 
     def save(self) -> None:
+        """Save in an order that leaves a killed export's file unreadable for others.
+
+        1. It loses its name outside of the target's folder.
+        2. It gets its name, if that is free.
+        3. It gets the mode that the storage gives its files.
+        """
         self._make_folder(self.target.parent)
-        self._set_permissions()
+        self._bring_near()
         try:
             self._move()
         except FileExistsError as error:
             raise make_exists_error(self.name) from error
+        self._set_permissions()
+
+    def _bring_near(self) -> None:
+        """Move the temporary file into the folder of its target, and so onto its file system."""
+        distant, near = self.get_temp_paths()
+        # Windows moves no file that is open, and has no modes.
+        if distant == near or os.name == "nt":
+            return
+        try:
+            distant.rename(near)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            self._copy(near)
+            distant.unlink(missing_ok=True)
+        self.temp_path = near
+        ours = os.fstat(self.file.fileno())
+        if not os.path.samestat(ours, near.lstat()) or ours.st_nlink > 1:
+            raise UnfinishedFileReplaced(
+                f"Somebody has replaced or linked the unfinished file {str(distant)!r}. Make "
+                "EXPORTER_TEMP_DIR a folder in which others may not do that."
+            )
+
+    def _copy(self, path: Path) -> None:
+        copy = create_private_file(path)
+        try:
+            self.file.seek(0)
+            content = CheckedFile(self.file, name=self.name, check=self.check)
+            shutil.copyfileobj(content, copy, COPY_SIZE)
+            self.file.close()
+        except BaseException:
+            with suppress(OSError):
+                copy.close()
+            raise
+        self.file = reopen(copy)
 
     def _move(self) -> None:
-        try:
-            os.link(self.temp_path, self.target)
-        except OSError as error:
-            if error.errno != errno.EXDEV and not _has_no_links(error):
-                raise
-            self._copy_near()
-            self._move_near()
-
-    def _copy_near(self) -> None:
-        """Bring the temporary file into the target's folder, and so onto its file system."""
-        distant, self.temp_path = self.get_temp_paths()
-        shutil.copy2(distant, self.temp_path)
-        distant.unlink()
-        self.file.close()
-        self.file = self.temp_path.open("rb")
-
-    def _move_near(self) -> None:
         try:
             os.link(self.temp_path, self.target)
         except OSError as error:
             if not _has_no_links(error):
                 raise
             # Take the name by an empty file, and then replace that one and no other.
-            os.close(os.open(self.target, os.O_CREAT | os.O_EXCL))
+            os.close(os.open(self.target, os.O_CREAT | os.O_EXCL, mode=PRIVATE))
             try:
                 os.replace(self.temp_path, self.target)
             except BaseException:
@@ -116,13 +160,18 @@ class FileSystemDelivery(Delivery):
                 path.chmod(mode)
 
     def _set_permissions(self) -> None:
-        """Give the file the mode and the group that the storage gives its files."""
-        if (mode := self.storage.file_permissions_mode) is not None:
-            self.temp_path.chmod(mode)
+        """Give the file the group and the mode that the storage gives its files."""
         group = os.stat(self.storage.location).st_gid
-        if os.name == "posix" and self.temp_path.stat().st_gid != group:
+        if os.name == "posix" and os.fstat(self.file.fileno()).st_gid != group:
             with suppress(PermissionError):
-                os.chown(self.temp_path, -1, group)
+                os.fchown(self.file.fileno(), -1, group)
+        if (mode := self.storage.file_permissions_mode) is not None:
+            self._set_mode(mode)
+
+    def _set_mode(self, mode: int) -> None:
+        """Change the mode of our own file, whatever is there under its name."""
+        by_descriptor = os.chmod in os.supports_fd
+        os.chmod(self.file.fileno() if by_descriptor else self.temp_path, mode)
 
 
 def _has_no_links(error: OSError) -> bool:

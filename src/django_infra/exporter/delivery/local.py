@@ -21,7 +21,7 @@ class LocalDelivery(FileSystemDelivery):
         super().__init__(
             FileSystemStorage(location=path.parent),
             path.name,
-            temp_name=f".export-{get_random_string(22)}",
+            temp_name=f"export-{get_random_string(22)}",
             may_stay=lambda: True,
         )
 
@@ -36,23 +36,26 @@ class LocalDelivery(FileSystemDelivery):
             raise self._make_exists_error()
         super().prepare()
 
-    def get_temp_dir(self) -> str:
-        return str(self.storage.location)
+    def get_temp_paths(self) -> list[Path]:
+        """Return the one in the folder of the target, where nothing is moved from elsewhere."""
+        return super().get_temp_paths()[1:]
 
     def save(self) -> None:
-        self._set_permissions()
         if self.overwrites:
+            # The file that is replaced could be read until now.
+            self._set_permissions()
             os.replace(self.temp_path, self.target)
             return
         try:
-            self._move_near()
+            self._move()
         except FileExistsError as error:
             raise self._make_exists_error() from error
+        self._set_permissions()
 
     def _set_permissions(self) -> None:
         mask = os.umask(0)
         os.umask(mask)
-        self.temp_path.chmod(0o666 & ~mask)
+        self._set_mode(0o666 & ~mask)
 
     def _make_exists_error(self) -> FileAlreadyExists:
         return FileAlreadyExists(f"File already exists: {str(self.target)!r}.")
