@@ -130,6 +130,10 @@ def test_file_system_without_hard_links_gets_the_file(authors, tmp_path, media_r
         assert export.state == ExportState.SUCCESS
         assert find_files(media_root) == ["a/linkless.csv"]
         assert (media_root / "a/linkless.csv").read_bytes() == make_authors_csv(authors)
+        # Its inodes do not last.
+        assert export.file_facts == {"size": export.file_size}
+        export.delete()
+        assert find_files(media_root) == []
 
 
 def test_storage_that_saves_in_its_own_way_is_asked_to(authors, use_storage, media_root, remains):

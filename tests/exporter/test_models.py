@@ -192,6 +192,7 @@ def test_a_scheduled_export_knows_what_it_is_to_write(django_user_model):
         "file": "",
         "file_size": None,
         "checksum": "",
+        "file_facts": {},
         "expires_at": None,
         "file_deleted_at": None,
         "error_log": "",

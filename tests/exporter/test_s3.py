@@ -211,6 +211,53 @@ def test_a_download_of_an_object_that_is_gone_says_so(authors, s3, client, djang
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_versioned", [False, True])
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_an_object_that_somebody_has_replaced_is_neither_sent_nor_deleted(
+    authors, s3, settings, client, django_user_model, is_versioned, is_signed
+):
+    options = {**settings.STORAGES["default"]["OPTIONS"], "querystring_auth": is_signed}
+    default = {**settings.STORAGES["default"], "OPTIONS": options}
+    settings.STORAGES = {**settings.STORAGES, "default": default}
+    user = django_user_model.objects.create_user("ada")
+    client.force_login(user)
+    if is_versioned:
+        s3.set_versioning("Enabled")
+    try:
+        names = ["sent.csv", "deleted.csv", "expired.csv"]
+        exports = [
+            export_authors(name, created_by=user, expires_in=timedelta(hours=1)) for name in names
+        ]
+        for export in exports:
+            assert ("version" in export.file_facts) == is_versioned
+            assert export.has_own_file()
+            s3.put(export.file.name, b"x" * export.file_size)
+        sent, deleted, expired = exports
+        expired.update(expires_at=expired.created_at)
+        assert client.get(f"/api/exports/{sent.pk}/download/").status_code == 404
+        assert client.delete(f"/api/exports/{deleted.pk}/").status_code == 204
+        call_command("prune_exports", verbosity=0)
+        assert sorted(QueryExport.objects.values_list("file", flat=True)) == ["", ""]
+        assert [set(s3.read(name)) for name in names] == [set(b"x")] * 3
+    finally:
+        s3.set_versioning("Suspended")
+
+
+def test_a_key_that_may_not_look_at_objects_makes_exports(authors, s3, caplog):
+    def forbid(operation, number):
+        # The path is looked at before it is reserved, and before the file is saved.
+        return "403 Forbidden" if operation == "Head" and "Put" in s3.operations else None
+
+    s3.fault = forbid
+    export = export_authors("unseen.csv")
+    assert (export.state, export.file_facts) == (ExportState.SUCCESS, {})
+    assert "tells nothing of 'unseen.csv'" in caplog.text
+    s3.reset()
+    export.delete()
+    assert s3.list_objects() == []
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_bucket_without_signed_urls_is_streamed(authors, s3, settings, client, django_user_model):
     options = {**settings.STORAGES["default"]["OPTIONS"], "querystring_auth": False}
     default = {**settings.STORAGES["default"], "OPTIONS": options}

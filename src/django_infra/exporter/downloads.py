@@ -76,8 +76,8 @@ def open_download(request: HttpRequest | Request, export: QueryExport) -> HttpRe
     try:
         url = sign_storage_url(storage, name, **described, expires_in=REDIRECT_EXPIRES_IN)
         if url is None:
-            response = _stream(request, storage.open(name, "rb"), export, described)
-        elif not storage.exists(name):
+            response = _stream(request, _open(export, name), export, described)
+        elif not (storage.exists(name) and export.has_own_file()):
             raise FileNotFoundError(name)
         else:
             response = _redirect(request, url, export, described)
@@ -90,6 +90,18 @@ def open_download(request: HttpRequest | Request, export: QueryExport) -> HttpRe
         raise FileNotFoundError(name) from error
     response["Cache-Control"] = "private, no-store"
     return response
+
+
+def _open(export: QueryExport, name: str) -> File[Any]:
+    file = export.storage.open(name, "rb")
+    try:
+        # Somebody else may have saved another file under the name.
+        if not export.has_own_file(file):
+            raise FileNotFoundError(name)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def _redirect(

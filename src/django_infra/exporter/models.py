@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.core.files import File
 from django.core.files.storage import Storage, storages
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import IntegrityError, models, router
@@ -17,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from django_infra.db.functions import DatabaseTime
 from django_infra.db.models import UpdatableModel
 from django_infra.db.transaction import keep_transaction
-from django_infra.exporter.delivery import delete_if_there
+from django_infra.exporter.delivery import delete_if_there, is_same
 from django_infra.exporter.exceptions import ExportCancelled, describe_error
 from django_infra.exporter.fields import ExportFileField
 from django_infra.exporter.links import sign
@@ -167,6 +169,15 @@ class QueryExport(UpdatableModel):
         max_length=64,
         blank=True,
         help_text=_("SHA-256 of the file, in hexadecimal."),
+    )
+    file_facts = models.JSONField(
+        _("facts of the file"),
+        default=dict,
+        blank=True,
+        editable=False,
+        help_text=_(
+            "What the storage told when the file was saved under a path that was asked for."
+        ),
     )
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
     file_deleted_at = models.DateTimeField(
@@ -352,6 +363,7 @@ class QueryExport(UpdatableModel):
         file_size: int,
         job_time: timedelta,
         checksum: str = "",
+        file_facts: Mapping[str, Any] | None = None,
         expires_in: timedelta | None = None,
     ) -> bool:
         """End well: from Processing to Success, with the file in storage."""
@@ -366,6 +378,7 @@ class QueryExport(UpdatableModel):
             file=self.object_name,
             file_size=file_size,
             checksum=checksum,
+            file_facts=dict(file_facts or {}),
             expires_at=None if expires_in is None else now + expires_in,
             path_key=None,
         )
@@ -430,7 +443,7 @@ class QueryExport(UpdatableModel):
         if not self._reserve(rows.deletable(lease), key):
             return False
         try:
-            if not self.has_heir():
+            if self.has_own_file() and not self.has_heir():
                 delete_if_there(self.storage, name)
         except BaseException:
             self._write(self._get_row().filter(file=name, path_key=key), path_key=None)
@@ -440,6 +453,15 @@ class QueryExport(UpdatableModel):
         if self._write(rows, file="", file_deleted_at=timezone.now(), path_key=None):
             announce(export_expired, self)
         return True
+
+    def has_own_file(self, file: File[Any] | None = None) -> bool:
+        """Tell whether what has the name is the file that was saved: the open one, if it is.
+
+        Nobody else saves anything under a name of our own. Raises what the storage raises if it
+        does not know.
+        """
+        name = str(self.file.name)
+        return self.has_own_name or is_same(self.storage, name, self.file_facts, file)
 
     def lose_file(self) -> bool:
         """Say that the file is not in storage any more, unless somebody is deleting it."""

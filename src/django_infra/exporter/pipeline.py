@@ -132,11 +132,14 @@ def attempt(export: QueryExport, job: Job, *, watch: Watch | None = None) -> Non
             delivery.check_name()
             _move(export, ExportState.PROCESSING, export.begin_delivery)
             file_size = delivery.deliver()
+            # Nobody else saves a file under a name of our own.
+            facts = {} if export.has_own_name else delivery.find_facts()
         succeed = partial(
             export.succeed,
             row_count=progress.row_count,
             file_size=file_size,
             checksum=checksum,
+            file_facts=facts,
             expires_in=job.expires_in,
         )
         _move(export, ExportState.SUCCESS, lambda: succeed(job_time=_get_elapsed(started)))

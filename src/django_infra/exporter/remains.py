@@ -82,7 +82,8 @@ def _delete_file(export: QueryExport) -> None:
     name = str(export.file.name)
     try:
         # In this order: while this file exists nobody else gets its name.
-        if export.has_own_name or (export.storage.exists(name) and not export.has_heir()):
+        is_there = export.has_own_name or export.storage.exists(name)
+        if is_there and export.has_own_file() and not export.has_heir():
             delete_if_there(export.storage, name)
     except Exception:
         logger.exception("Could not delete %r, whose row is gone.", name)

@@ -91,6 +91,9 @@ class S3Server:
     def read(self, name):
         return self.client.get_object(Bucket=BUCKET, Key=name)["Body"].read()
 
+    def set_versioning(self, status):
+        self.client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": status})
+
     def put(self, name, content):
         self.client.put_object(Bucket=BUCKET, Key=name, Body=content)
 

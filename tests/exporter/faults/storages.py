@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, InMemoryStorage, Storage
@@ -53,6 +54,32 @@ class TimelessStorage(FileSystemStorage):
 
     def get_modified_time(self, name):
         return Storage.get_modified_time(self, name)
+
+
+class SilentStorage(InMemoryStorage):
+    """Tell nothing of a file but whether it is there."""
+
+    size = Storage.size
+    get_modified_time = Storage.get_modified_time
+
+
+class ForgetfulStorage(InMemoryStorage):
+    """Break when asked for the size of a file."""
+
+    def size(self, name):
+        raise ConnectionError("The line is dead.")
+
+
+class GenerationStorage(InMemoryStorage):
+    """Number what is saved under a name, as Google's does."""
+
+    iam_sign_blob = False
+    generation = 1
+
+    def _open(self, name, mode="rb"):
+        file = super()._open(name, mode)
+        file.blob = SimpleNamespace(generation=self.generation)
+        return file
 
 
 class InvertingStorage(FileSystemStorage):

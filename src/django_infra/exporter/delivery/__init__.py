@@ -13,6 +13,7 @@ from django_infra.exporter.delivery.base import (
     delete_if_there,
     make_exists_error,
 )
+from django_infra.exporter.delivery.facts import is_same
 from django_infra.exporter.delivery.filesystem import FileSystemDelivery
 from django_infra.exporter.delivery.local import LocalDelivery
 
@@ -22,6 +23,7 @@ __all__ = [
     "LocalDelivery",
     "delete_if_there",
     "get_delivery",
+    "is_same",
     "make_exists_error",
 ]
 

@@ -14,6 +14,7 @@ from django.core.files import File
 from django.core.files.storage import Storage
 
 from django_infra.exporter.conf import conf
+from django_infra.exporter.delivery.facts import Facts, is_same, read_facts
 from django_infra.exporter.exceptions import FileAlreadyExists
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Delivery:
         self.check = check
         self.is_taken_over = is_taken_over
         self.is_delivered = False
+        self.facts: Facts = {}
         self.file: BinaryIO
 
     def __enter__(self) -> Self:
@@ -125,6 +127,14 @@ class Delivery:
         self.save()
         return size
 
+    def find_facts(self) -> Facts:
+        """Return what the storage tells of the file that was saved, to know it again."""
+        try:
+            self.facts = read_facts(self.storage, self.name)
+        except Exception:
+            logger.warning("%r tells nothing of %r.", self.storage, self.name, exc_info=True)
+        return self.facts
+
     def prepare(self) -> None:
         """Raise OSError if it is plain already that the file cannot be saved."""
 
@@ -155,7 +165,7 @@ class Delivery:
     def withdraw(self, name: str) -> None:
         """Delete from the storage, or log that this failed: another error is on its way."""
         try:
-            if not self.is_taken_over():
+            if not self.is_taken_over() and is_same(self.storage, name, self.facts):
                 self.storage.delete(name)
         except Exception:
             logger.exception("Could not delete %r from %r.", name, self.storage)

@@ -19,6 +19,7 @@ from django_infra.exporter.delivery.base import (
     make_exists_error,
     reopen,
 )
+from django_infra.exporter.delivery.facts import Facts, make_facts
 from django_infra.exporter.exceptions import UnfinishedFileReplaced
 
 COPY_SIZE = 1 << 20  # bytes
@@ -32,6 +33,9 @@ class FileSystemDelivery(Delivery):
     """
 
     storage: FileSystemStorage
+
+    # Some file systems number their files anew each time.
+    has_lasting_inodes = True
 
     @property
     def target(self) -> Path:
@@ -83,6 +87,11 @@ class FileSystemDelivery(Delivery):
             return stat.S_ISREG(found.st_mode) and os.path.samestat(found, self.target.lstat())
         except OSError:
             return False
+
+    def find_facts(self) -> Facts:
+        """Return those of our own file, whatever is there under its name."""
+        facts = make_facts(os.fstat(self.file.fileno()))
+        return facts if self.has_lasting_inodes else {"size": facts["size"]}
 
     def check_name(self) -> None:
         """Leave it to ``save()``, which cannot be overtaken."""
@@ -142,6 +151,7 @@ class FileSystemDelivery(Delivery):
         except OSError as error:
             if not _has_no_links(error):
                 raise
+            self.has_lasting_inodes = False
             # Take the name by an empty file, and then replace that one and no other.
             os.close(os.open(self.target, os.O_CREAT | os.O_EXCL, mode=PRIVATE))
             try:
