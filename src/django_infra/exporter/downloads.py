@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 
 from django_infra.api.files import FileStreamResponse, content_disposition, sign_storage_url
+from django_infra.exporter.access import get_rights, may_follow_link
 from django_infra.exporter.exceptions import InvalidSetting
 from django_infra.exporter.formats import get_formats, get_writer
 from django_infra.exporter.models import ExportState, QueryExport
@@ -29,6 +30,8 @@ REDIRECT_EXPIRES_IN = timedelta(minutes=1)
 class Refusal(TextChoices):
     """Why there is no file to send."""
 
+    FORBIDDEN = "forbidden", _("You may not run this export any more.")
+    DEAD_LINK = "dead_link", _("Whoever made this export may not run it any more.")
     UNFINISHED = "unfinished", _("The export is not finished.")
     FAILED = "failed", _("The export failed.")
     EXPIRED = "expired", _("The file has expired.")
@@ -36,8 +39,17 @@ class Refusal(TextChoices):
     UNREADABLE = "unreadable", _("The file cannot be read now.")
 
 
-def send_file(request: HttpRequest | Request, export: QueryExport) -> HttpResponseBase | Refusal:
-    """Return the file, or where it is, or why not; a row whose file is gone says so from now on."""
+def send_file(
+    request: HttpRequest | Request, export: QueryExport, *, by_link: bool = False
+) -> HttpResponseBase | Refusal:
+    """Return the file, or where it is, or why not; a row whose file is gone says so from now on.
+
+    A signed link counts as a request of the user who has made the export.
+    """
+    if by_link and not may_follow_link(export):
+        return Refusal.DEAD_LINK
+    if not (by_link or get_rights(request).may_download(export)):
+        return Refusal.FORBIDDEN
     if (refusal := _find_refusal(export)) is not None:
         return refusal
     try:

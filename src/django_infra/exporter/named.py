@@ -75,6 +75,14 @@ class NamedExport:
         """Tell whether the user may run the export."""
         return bool(user.is_active) and (self.permission is None or user.has_perm(self.permission))
 
+    def get_scope(self, params: dict[str, Any]) -> str:
+        """Return what of the parameters decides who may download; empty if nothing does."""
+        return ""
+
+    def may_download(self, user: Any, scope: str) -> bool:
+        """Tell whether a user who has run the export within the scope may still have its file."""
+        return self.is_permitted(user)
+
     def get_formats(self) -> Sequence[str]:
         return list(get_formats()) if self.formats is None else self.formats
 

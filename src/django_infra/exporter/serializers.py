@@ -11,6 +11,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied, Throttled, ValidationError
 
 from django_infra.api.fields import PartialSerializerMixin
+from django_infra.exporter.access import get_rights
 from django_infra.exporter.exceptions import (
     ExportCancelled,
     ExportNotPermitted,
@@ -100,12 +101,14 @@ class QueryExportSerializer(PartialSerializerMixin, serializers.ModelSerializer[
         ]
         read_only_fields = fields
         requires = {
-            "download_url": ["state", "file", "expires_at"],
+            "download_url": ["state", "file", "expires_at", "name", "created_by_id"],
             "estimated_seconds_left": ["state", "progress_percent", "start_time", "heartbeat_at"],
         }
 
     def get_download_url(self, export: QueryExport) -> str | None:
-        if not export.is_downloadable:
+        page = getattr(self.parent, "instance", None) or ()
+        rights = get_rights(self.context["request"])
+        if not (export.is_downloadable and rights.may_download(export, among=page)):
             return None
         url: str = self.context["view"].reverse_action("download", args=[export.pk])
         return url

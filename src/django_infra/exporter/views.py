@@ -52,6 +52,8 @@ MAX_POLLING_INTERVAL = 5  # seconds
 POLLING_INTERVAL = 2  # seconds, where nothing tells how long it takes
 
 REFUSAL_STATUSES = {
+    Refusal.FORBIDDEN: status.HTTP_403_FORBIDDEN,
+    Refusal.DEAD_LINK: status.HTTP_403_FORBIDDEN,
     Refusal.UNFINISHED: status.HTTP_409_CONFLICT,
     Refusal.FAILED: status.HTTP_409_CONFLICT,
     Refusal.EXPIRED: status.HTTP_410_GONE,
@@ -186,7 +188,7 @@ class QueryExportViewSet(
         """Send the file to whoever has the signed link."""
         if (export_id := links.read(token)) is None:
             raise PermissionDenied(_("The link is invalid, or its time is over."))
-        return self._send(get_object_or_404(QueryExport, pk=export_id))
+        return self._send(get_object_or_404(QueryExport, pk=export_id), by_link=True)
 
     @action(detail=False, pagination_class=None)
     def available(self, request: Request, **kwargs: Any) -> Response:
@@ -220,8 +222,8 @@ class QueryExportViewSet(
         is_start = self.action == "create"
         return self.serializer_class if is_start else self.get_serializer_class()
 
-    def _send(self, export: QueryExport) -> HttpResponseBase:
-        outcome = send_file(self.request, export)
+    def _send(self, export: QueryExport, *, by_link: bool = False) -> HttpResponseBase:
+        outcome = send_file(self.request, export, by_link=by_link)
         if not isinstance(outcome, Refusal):
             return outcome
         retry_after = {

@@ -46,7 +46,8 @@ LIST = "/mine/order-exports/"
 
 
 @pytest.fixture
-def orders(client, user):
+def orders(client, user, declare):
+    declare(name="orders", is_listed=False)(lambda params, user: Book.objects.all())
     client.force_authenticate(user)
     export, other = make_file(user), make_file(user)
     export.update(name="orders", params={"since": "2026-01-01"})

@@ -15,6 +15,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from django_infra.exporter.access import is_refused
 from django_infra.exporter.admin import facts
 from django_infra.exporter.changelists.export import NAME
 from django_infra.exporter.models import DataPath, ExportState, QueryExport
@@ -62,7 +63,7 @@ def show_bar(export: QueryExport) -> SafeString:
 
 def show_download(export: QueryExport, url: str) -> SafeString | str:
     """Return the link, without its target as long as there is no file."""
-    if not export.is_downloadable and export.has_ended:
+    if export.has_ended and (not export.is_downloadable or is_refused(export)):
         return EMPTY
     return format_html(
         '<a class="export-download"{}{}>{}<span class="visually-hidden"> {}</span></a>',
@@ -101,7 +102,7 @@ def make_news(export: QueryExport, url: str) -> dict[str, Any]:
         "rate": facts.show_rate(export) or EMPTY,
         "start": facts.show_time(export.start_time) or EMPTY,
         "has_ended": export.has_ended,
-        "download": url if export.is_downloadable else None,
+        "download": url if export.is_downloadable and not is_refused(export) else None,
         "announcement": _("%(title)s: %(state)s") % described if export.has_ended else "",
     }
 

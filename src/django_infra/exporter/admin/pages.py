@@ -16,6 +16,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_POST, require_safe
 
+from django_infra.exporter.access import get_rights
 from django_infra.exporter.admin.actions import cancel, run_again
 from django_infra.exporter.admin.change_list import defer_large
 from django_infra.exporter.admin.displays import make_news
@@ -88,10 +89,9 @@ class ExportPages(ExportRights):
         """Answer with what is new of the exports whose ids are asked for."""
         asked = [id for id in request.GET.getlist("id") if EXPORT_ID.fullmatch(id)]
         rows = QueryExport.objects.visible_to(request.user).filter(pk__in=asked[:MAX_WATCHED])
-        news = {
-            export.pk: make_news(export, self.get_download_url(export))
-            for export in defer_large(rows)
-        }
+        exports = list(defer_large(rows))
+        get_rights(request).mark(exports)
+        news = {export.pk: make_news(export, self.get_download_url(export)) for export in exports}
         return JsonResponse({"exports": news}, headers={"Cache-Control": "no-store"})
 
     @method_decorator(require_safe)
@@ -102,7 +102,12 @@ class ExportPages(ExportRights):
         if not isinstance(outcome, Refusal):
             return outcome
         self.message_user(request, outcome.label, messages.ERROR)
-        return self._lead_to(export)
+        if outcome != Refusal.FORBIDDEN:
+            return self._lead_to(export)
+        # The page of the export, which may still be seen, says why.
+        response = self.change_view(request, object_id)
+        response.status_code = 403
+        return response
 
     @method_decorator(require_POST)
     def cancel_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:

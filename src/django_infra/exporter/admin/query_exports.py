@@ -9,6 +9,7 @@ from django.urls import URLPattern
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
+from django_infra.exporter.access import get_rights
 from django_infra.exporter.admin import change_list_exports, named_exports, search
 from django_infra.exporter.admin.actions import (
     cancel_selected,
@@ -141,6 +142,8 @@ class QueryExportAdmin(ExportColumns, ExportFacts, ExportPages):
         response = super().changelist_view(request, extra_context)
         context: dict[str, Any] = getattr(response, "context_data", None) or {}
         # An action may answer with a page of its own.
+        if "cl" in context:
+            get_rights(request).mark(context["cl"].result_list)
         if "cl" in context and self._offers_owners(request):
             context["media"] += make_owner_form(self.admin_site)().media
         return response
@@ -156,7 +159,9 @@ class QueryExportAdmin(ExportColumns, ExportFacts, ExportPages):
 
     def describe(self, request: HttpRequest, export: QueryExport) -> dict[str, Any]:
         """Return what the page of an export shows beside its fields."""
+        may_download = get_rights(request).may_download(export)
         return {
+            "may_download": export.is_downloadable and may_download,
             "export_title": capfirst(get_title(export)),
             "badge": show_badge(export),
             "bar": show_bar(export),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import date, time
 from typing import Any
@@ -15,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_infra.exporter.changelists import offers
 from django_infra.exporter.changelists.requests import get_hook, make_request
+from django_infra.exporter.changelists.rights import may_view
 from django_infra.exporter.changelists.rows import clean_query, find_admin, get_rows, read_rows
 from django_infra.exporter.columns import Value, Values
 from django_infra.exporter.exceptions import ExportNotPermitted, InvalidParams
@@ -82,6 +84,16 @@ class ChangeListExport(NamedExport):
 
     def get_options(self, params: dict[str, Any], user: Any) -> Mapping[str, Any]:
         return params["options"] or {}
+
+    def get_scope(self, params: dict[str, Any]) -> str:
+        decisive = [params.get(name) for name in ("site", "model", "request")]
+        return json.dumps(decisive, sort_keys=True)
+
+    def may_download(self, user: Any, scope: str) -> bool:
+        site, model, captured = json.loads(scope)
+        return self.is_permitted(user) and may_view(
+            user, site=site, model=model, captured=captured or {}
+        )
 
     def _open(self, params: dict[str, Any], user: Any) -> tuple[HttpRequest, QuerySet[Any, Any]]:
         """Rebuild the change list once for all that asks for it."""

@@ -1,0 +1,29 @@
+"""Ask whether a user may still view a change list."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django_infra.exporter.changelists.requests import make_request
+from django_infra.exporter.changelists.rows import find_admin
+from django_infra.exporter.exceptions import InvalidParams
+
+logger = logging.getLogger(__name__)
+
+
+def may_view(user: Any, *, site: str, model: str, captured: dict[str, Any]) -> bool:
+    """Tell whether the admin site still has the model, and lets the user view it.
+
+    An error of the project's own code is logged, and is a no.
+    """
+    try:
+        model_admin = find_admin(site, model)
+        request = make_request(model_admin, user, query="", captured=captured)
+        is_inside = model_admin.admin_site.has_permission(request)
+        return is_inside and bool(model_admin.has_view_or_change_permission(request))
+    except InvalidParams:
+        return False
+    except Exception:
+        logger.exception("Could not tell whether %r may view %r on %r.", user.pk, model, site)
+        return False
