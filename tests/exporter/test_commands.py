@@ -31,7 +31,7 @@ AUTHORS = ["testapp.Author", "--values", *COLUMNS, "--order-by", "id"]
 def export(*arguments, **options):
     """Run the command here, and return what it says."""
     said = io.StringIO()
-    call_command("export", *map(str, arguments), stdout=said, **options)
+    call_command("export_queryset", *map(str, arguments), stdout=said, **options)
     return said.getvalue()
 
 
@@ -45,7 +45,7 @@ def stream(*arguments):
 def stream_into(output, *arguments):
     text = io.TextIOWrapper(output)
     try:
-        call_command("export", *arguments, "--output", "-", stdout=text)
+        call_command("export_queryset", *arguments, "--output", "-", stdout=text)
     finally:
         text.detach()
 

@@ -6,6 +6,7 @@ from django.db.models.signals import pre_delete
 from django.utils.translation import gettext_lazy as _
 
 from django_infra.exporter.checks import check_media_urls, check_named_exports, check_settings
+from django_infra.exporter.management.checks import check_commands
 from django_infra.exporter.registry import autodiscover
 from django_infra.exporter.tables import check_tables
 
@@ -26,6 +27,7 @@ class ExporterConfig(AppConfig):
         checks.register(check_media_urls, checks.Tags.security)
         checks.register(check_tables, checks.Tags.database)
         checks.register(check_named_exports)
+        checks.register(check_commands)
         checks.register(check_runner)
         if apps.is_installed("django.contrib.admin"):
             from django_infra.exporter.changelists.checks import (
