@@ -15,7 +15,7 @@ from django_infra.exporter.exceptions import (
     FileAlreadyExists,
     describe_error,
 )
-from django_infra.exporter.management.arguments import read_condition, read_pair
+from django_infra.exporter.management.arguments import read_pair
 from django_infra.exporter.management.bar import open_bar
 from django_infra.exporter.management.targets import Target, find_target
 from django_infra.exporter.models import ExportState
@@ -44,7 +44,7 @@ class Command(BaseCommand):
         model.add_argument(
             "--filter",
             action="append",
-            type=read_condition,
+            type=read_pair,
             metavar="LOOKUP=VALUE",
             help="Which rows, as in price__gte=5 or id__in=1,2,3; all of several must hold.",
         )
@@ -56,7 +56,12 @@ class Command(BaseCommand):
             help="Which order, as in --order-by=-price,id.",
         )
         model.add_argument(
-            "--database", choices=tuple(connections), help='Which database; "default" unless told.'
+            "--manager", help="Which of the model's managers; the default one unless told."
+        )
+        model.add_argument(
+            "--database",
+            choices=tuple(connections),
+            help="Which database; the one that the routers choose unless told.",
         )
         model.add_argument(
             "--no-escape-formulas",
