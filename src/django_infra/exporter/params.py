@@ -102,23 +102,33 @@ def bind(named: NamedExport, params: Mapping[str, Any], user: Any) -> dict[str, 
     form = named.get_form(data, user)
     if form.is_multipart():
         raise InvalidParams(f"The form of {named.name!r} takes files, which a job cannot carry.")
-    if not _is_valid(named, form):
+    is_valid = _is_valid(named, form)
+    # First, as a misspelt one is missing under its right name.
+    _refuse_unknown(named, form, data)
+    if not is_valid:
         raise InvalidParams(
             f"Invalid params for {named.name!r}: {_describe(form)}",
             form.errors.get_json_data(),
         )
-    _refuse_unread(named, form, data)
+    _refuse_several(named, data)
     return form.cleaned_data
 
 
-def _refuse_unread(named: NamedExport, form: BaseForm, data: _Data) -> None:
-    """Raise InvalidParams for what the form has not looked at."""
+def _refuse_unknown(named: NamedExport, form: BaseForm, data: _Data) -> None:
+    """Raise InvalidParams for what the form has not looked at, with what else is wrong."""
     if unknown := [key for key in data if key not in data.asked][:MAX_SHOWN]:
-        raise InvalidParams(
+        message = (
             f"Unknown params for {named.name!r}: {', '.join(map(repr, unknown))}. "
-            f"Allowed: {', '.join(map(repr, form.fields)) or 'none'}.",
-            {key: [{"message": "Unknown parameter.", "code": "unknown"}] for key in unknown},
+            f"Allowed: {', '.join(map(repr, form.fields)) or 'none'}."
         )
+        errors = {key: [{"message": "Unknown parameter.", "code": "unknown"}] for key in unknown}
+        raise InvalidParams(
+            f"{message} {_describe(form)}".strip(), {**errors, **form.errors.get_json_data()}
+        )
+
+
+def _refuse_several(named: NamedExport, data: _Data) -> None:
+    """Raise InvalidParams for several values where the form has looked at one."""
     lists = {key for key, values in data.lists() if len(values) > 1}
     if several := sorted(lists - data.listed):
         raise InvalidParams(
