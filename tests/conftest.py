@@ -35,6 +35,7 @@ ONCE = [
     "exporter/test_paths.py",
     "exporter/test_registry.py",
     "exporter/test_s3.py",
+    "exporter/test_throttling.py",
     "exporter/views/test_available.py",
     "exporter/views/test_downloads.py",
     "exporter/views/test_permissions.py",
