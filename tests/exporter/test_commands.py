@@ -585,3 +585,52 @@ def test_a_limit_is_a_positive_number():
         with pytest.raises(CommandError, match="must be a positive integer"):
             list_exports(f"--limit={text}")
     assert list_exports().splitlines() == [list_exports().strip()]
+
+
+HOSTILE = "a\x1b[2J\x1b]0;owned\x07\nb\r\x9b\u202ec\x7f"
+SHOWN = r"a\x1b[2J\x1b]0;owned\x07\nb\r\x9b\u202ec\x7f"
+
+
+def assert_prints(said):
+    assert all(each.isprintable() for line in said.split("\n") for each in line)
+
+
+@pytest.mark.django_db
+def test_the_list_prints_no_control_characters(django_user_model):
+    owner = django_user_model.objects.create_user(HOSTILE)
+    row = make_export(created_by=owner, name=HOSTILE)
+    lines = list_exports().splitlines()
+    assert len(lines) == 2
+    assert lines[1].count(SHOWN) == 2
+    assert lines[1].startswith(row.id)
+    assert_prints("\n".join(lines))
+    assert read_json()[0]["owner"] == HOSTILE
+
+
+@pytest.mark.django_db
+def test_an_error_prints_no_control_characters(spy):
+    make_authors(1)
+
+    def fail(number):
+        raise ValueError(HOSTILE)
+
+    spy(fail)
+    with pytest.raises(CommandError) as caught:
+        export(*AUTHORS)
+    assert SHOWN.split(r"\n")[0] in str(caught.value)
+    assert_prints(str(caught.value))
+    with pytest.raises(CommandError) as caught:
+        stream(*AUTHORS)
+    assert_prints(str(caught.value))
+
+
+@pytest.mark.django_db
+def test_pruning_prints_no_control_characters(media_root):
+    path = media_root / "exports" / "a\u202evsc.exe"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    os.utime(path, (0, 0))
+    said = io.StringIO()
+    call_command("prune_exports", "--orphans", verbosity=2, stdout=said)
+    assert r"exports/a\u202evsc.exe" in said.getvalue()
+    assert_prints(said.getvalue())

@@ -18,6 +18,7 @@ from django_infra.exporter.exceptions import (
 from django_infra.exporter.management.arguments import read_pair
 from django_infra.exporter.management.bar import open_bar
 from django_infra.exporter.management.targets import Target, find_target
+from django_infra.exporter.management.terminal import show_lines
 from django_infra.exporter.models import ExportState
 from django_infra.exporter.progress import Watch
 from django_infra.exporter.untracked import write_file, write_stream
@@ -123,7 +124,8 @@ class Command(BaseCommand):
         with self._watch(options) as watch:
             export = target.export(options["path"], format=options["format"], watch=watch)
         if export.state != ExportState.SUCCESS:
-            raise CommandError(export.error_log or f"{export.id} was taken by a worker.")
+            error = show_lines(export.error_log)
+            raise CommandError(error or f"{export.id} was taken by a worker.")
         if options["verbosity"] > 1:
             self.stdout.write(f"{export.id}: {export.row_count:,} rows, {export.file_size:,} bytes")
         if options["verbosity"] > 0:
@@ -174,6 +176,7 @@ def _explained() -> Iterator[None]:
     except (BrokenPipeError, CommandError):
         raise
     except ExporterError as error:
-        raise CommandError("\n".join([str(error), *getattr(error, "__notes__", ())])) from error
+        lines = [str(error), *getattr(error, "__notes__", ())]
+        raise CommandError(show_lines("\n".join(lines))) from error
     except Exception as error:
-        raise CommandError(describe_error(error)) from error
+        raise CommandError(show_lines(describe_error(error))) from error
