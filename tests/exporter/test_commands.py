@@ -624,7 +624,7 @@ def test_an_error_prints_no_control_characters(spy):
     assert_prints(str(caught.value))
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(databases=["default", "other"])
 def test_pruning_prints_no_control_characters(media_root):
     path = media_root / "exports" / "a\u202evsc.exe"
     path.parent.mkdir(parents=True)
