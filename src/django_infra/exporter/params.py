@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime, time
 from typing import Any
@@ -17,6 +18,7 @@ from django_infra.exporter.named import NamedExport
 MAX_LENGTH = 100_000  # characters of JSON
 MAX_DEPTH = 20  # levels; MariaDB takes 32
 MAX_SHOWN = 10
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _Data(MultiValueDict[str, Any]):
@@ -168,6 +170,20 @@ def _get_items(params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         return
     for key, values in params.lists():
         yield key, values[0] if len(values) == 1 else values
+
+
+def has_surrogate(value: Any) -> bool:
+    """Tell whether the JSON holds half of a pair, which no encoding has."""
+    # However deep it is nested.
+    waiting = [value]
+    for each in waiting:
+        if isinstance(each, str) and SURROGATE.search(each):
+            return True
+        if isinstance(each, Mapping):
+            waiting += [*each.keys(), *each.values()]
+        elif isinstance(each, list):
+            waiting += each
+    return False
 
 
 def _has_null(value: Any) -> bool:
