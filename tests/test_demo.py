@@ -206,7 +206,7 @@ exports.filter(name="checked-delays").update(state="processing")
 
 
 def test_a_demo_export_fails_in_the_middle(manage):
-    result = manage("export", "checked-delays", "--param", "longest=10", code=1)
+    result = manage("export_queryset", "checked-delays", "--param", "longest=10", code=1)
 
     assert "A flight was 50 minutes late, and 10 are believed at most." in result
 
@@ -214,7 +214,7 @@ def test_a_demo_export_fails_in_the_middle(manage):
 def test_a_slow_export_takes_its_time(manage):
     started = time.monotonic()
     params = ["--param", "rows=2", "--param", "seconds=2"]
-    output = manage("export", "slow-flights", *params, "--output", "-")
+    output = manage("export_queryset", "slow-flights", *params, "--output", "-")
 
     assert output.splitlines()[1:] == ["2013-01-01,American,1,1.0", "2013-01-01,American,2,1.0"]
     assert time.monotonic() - started > 2

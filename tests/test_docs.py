@@ -14,7 +14,7 @@ from django_infra.exporter.catalog import TYPES
 from django_infra.exporter.export import export_queryset
 from django_infra.exporter.filters import QueryExportFilterSet
 from django_infra.exporter.formats import BUILTIN_FORMATS
-from django_infra.exporter.management.commands.export import Command as Export
+from django_infra.exporter.management.commands.export_queryset import Command as Export
 from django_infra.exporter.models import QueryExport
 from django_infra.exporter.serializers import QueryExportSerializer
 from testapp.models import Publisher
@@ -66,8 +66,8 @@ def test_every_format_is_documented(name):
 
 
 def test_every_option_of_the_export_command_is_documented_and_no_other():
-    parser = Export().create_parser("manage.py", "export")
-    plain = BaseCommand().create_parser("manage.py", "export")
+    parser = Export().create_parser("manage.py", "export_queryset")
+    plain = BaseCommand().create_parser("manage.py", "export_queryset")
     options = set(parser._option_string_actions) - set(plain._option_string_actions)
     in_docs = set(re.findall(r"^\| `(--[a-z-]+)`", read("docs/command-line.md"), re.MULTILINE))
 

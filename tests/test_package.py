@@ -146,9 +146,11 @@ def project(wheel, tmp_path_factory):
     run(sys.executable, "-m", "django", "startproject", "project", str(folder), cwd=folder)
 
     (apps,) = re.findall(r"INSTALLED_APPS = \[\n\s+# \.\.\.\n(.*?)\]", README, re.DOTALL)
+    (media_root,) = re.findall(r"^\s+(MEDIA_ROOT = .*)$", README, re.MULTILINE)
     settings = folder / "project/settings.py"
     settings.write_text(
         settings.read_text().replace("INSTALLED_APPS = [", f"INSTALLED_APPS = [{apps}")
+        + f"{media_root}\n"
     )
     (include,) = re.findall(r"^\s+(from django.urls import .*)$", README, re.MULTILINE)
     (url,) = re.findall(r"^\s+(path\(\"api/exports/.*)$", README, re.MULTILINE)
@@ -197,7 +199,7 @@ print("unknown state", client.get("/api/exports/?state=x").status_code)
 
     lines = dict(line.split(" ", 1) for line in output.splitlines() if " " in line)
     assert "library" in lines["package"]
-    assert lines["file"].startswith(str(project.folder / "exports/User-"))
+    assert lines["file"].startswith(str(project.folder / "media/exports/User-"))
     assert lines["file"].endswith(r"b'id,username\r\n1,ann\r\n'")
     assert lines["anonymous"] == "403"
     assert lines["list"] == "True"

@@ -2,14 +2,20 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from functools import partial, update_wrapper, wraps
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from django.conf.urls.static import static
-from django.contrib.auth.decorators import login_required
+from django.contrib import admin
+from django.contrib.admin.views.decorators import staff_member_required
+from django.contrib.auth.decorators import login_required, permission_required, user_passes_test
 from django.core.checks import ERROR, WARNING, run_checks
 from django.urls import include, path, re_path
+from django.views.decorators.cache import cache_page, never_cache
+from django.views.decorators.gzip import gzip_page
+from django.views.decorators.http import condition
 from django.views.static import serve
 
 from django_infra.exporter.writers.csv import CSVWriter
@@ -533,6 +539,62 @@ def test_media_for_those_who_log_in_pass(serve_at, media_root):
     assert find_messages() == []
 
 
+def decorate(view):
+    """Log requests, as a decorator of a project's own may."""
+
+    @wraps(view)
+    def wrapper(request, *args, **kwargs):
+        return view(request, *args, **kwargs)
+
+    return wrapper
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        decorate,
+        never_cache,
+        cache_page(60),
+        condition(etag_func=lambda request, **kwargs: "1"),
+        lambda view: never_cache(decorate(gzip_page(view))),
+        lambda view: update_wrapper(partial(view), view),
+        lambda view: lambda request, **kwargs: view(request, **kwargs),
+    ],
+)
+def test_media_served_in_a_decorator_is_a_warning(serve_at, media_root, wrap):
+    serve_at(path("<path:path>", wrap(serve), {"document_root": media_root}))
+    message = find_message()
+    assert message.id == "exporter.W002"
+    assert "silence the check" in message.hint
+
+
+def test_media_served_by_a_partial_is_a_warning(serve_at, media_root, tmp_path):
+    serve_at(path("<path:path>", partial(serve, document_root=media_root)))
+    assert find_ids() == ["exporter.W002"]
+    public = partial(partial(serve, document_root=media_root), document_root=tmp_path / "public")
+    serve_at(path("<path:path>", decorate(public)))
+    assert find_ids() == []
+    inside = partial(serve, document_root=tmp_path / "public")
+    serve_at(path("<path:path>", inside, {"document_root": media_root}))
+    assert find_ids() == ["exporter.W002"]
+
+
+@pytest.mark.parametrize(
+    "guard",
+    [
+        login_required,
+        permission_required("testapp.view_author"),
+        user_passes_test(bool),
+        staff_member_required,
+        admin.site.admin_view,
+        lambda view: never_cache(login_required(decorate(view))),
+    ],
+)
+def test_media_behind_a_guard_of_django_pass(serve_at, media_root, guard):
+    serve_at(path("<path:path>", guard(serve), {"document_root": media_root}))
+    assert find_messages() == []
+
+
 def test_serving_nothing_in_particular_passes(serve_at):
     serve_at(path("<path:path>/<path:document_root>", serve))
     assert find_messages() == []
@@ -561,4 +623,35 @@ def test_a_storage_elsewhere_passes(settings, serve_at, media_root, tmp_path):
 
 def test_a_project_without_urls_passes(settings):
     settings.ROOT_URLCONF = None
+    assert find_messages() == []
+
+
+# Where files lie that nobody has chosen a place for
+
+
+@pytest.mark.parametrize("root", ["", "media", "./media"])
+def test_a_media_root_that_depends_on_the_working_folder_is_a_warning(
+    settings, tmp_path, monkeypatch, root
+):
+    monkeypatch.chdir(tmp_path)
+    settings.MEDIA_ROOT = root
+    message = find_message()
+    assert (message.id, message.level) == ("exporter.W010", WARNING)
+    assert message.msg.startswith("The storage 'default', which EXPORTER_STORAGE names, has the")
+    assert repr(os.path.join(tmp_path, root.removeprefix("./"), "exports")) in message.msg.replace(
+        "exports/'", "exports'"
+    )
+    assert "MEDIA_ROOT" in message.hint
+
+
+def test_the_place_of_another_storage_counts(settings, tmp_path):
+    backend = "django.core.files.storage.FileSystemStorage"
+    settings.STORAGES = settings.STORAGES | {
+        "here": {"BACKEND": backend, "OPTIONS": {"location": "here"}},
+        "there": {"BACKEND": backend, "OPTIONS": {"location": tmp_path}},
+    }
+    settings.EXPORTER_STORAGE = "here"
+    assert find_ids() == ["exporter.W010"]
+    settings.MEDIA_ROOT = ""
+    settings.EXPORTER_STORAGE = "there"
     assert find_messages() == []

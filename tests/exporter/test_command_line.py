@@ -21,7 +21,7 @@ from exporter.faults.probes import find_files, wait_until_stopped
 pytest_plugins = ["exporter.faults.fixtures"]
 pytestmark = [*commits, pytest.mark.external]
 
-AUTHORS = ["export", "testapp.Author", "--values", *COLUMNS, "--order-by", "id"]
+AUTHORS = ["export_queryset", "testapp.Author", "--values", *COLUMNS, "--order-by", "id"]
 STREAM = [*AUTHORS, "--output", "-"]
 
 
@@ -98,9 +98,9 @@ def test_success_of_a_stream_says_nothing(authors, run):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["export", "testapp.Author"], 1, r"^CommandError: --values is missing.*\n$"),
+        (["export_queryset", "testapp.Author"], 1, r"^CommandError: --values is missing.*\n$"),
         ([*AUTHORS, "--user", "me"], 1, r"^CommandError: .*\n$"),
-        (["export"], 2, "(?s)^usage: .*required: NAME"),
+        (["export_queryset"], 2, "(?s)^usage: .*required: NAME"),
         ([*AUTHORS, "--filter", "name"], 2, "(?s)^usage: .*must have the form"),
         (["exports", "--limit", "0"], 2, "(?s)^usage: .*positive integer"),
     ],

@@ -31,7 +31,7 @@ AUTHORS = ["testapp.Author", "--values", *COLUMNS, "--order-by", "id"]
 def export(*arguments, **options):
     """Run the command here, and return what it says."""
     said = io.StringIO()
-    call_command("export", *map(str, arguments), stdout=said, **options)
+    call_command("export_queryset", *map(str, arguments), stdout=said, **options)
     return said.getvalue()
 
 
@@ -45,7 +45,7 @@ def stream(*arguments):
 def stream_into(output, *arguments):
     text = io.TextIOWrapper(output)
     try:
-        call_command("export", *arguments, "--output", "-", stdout=text)
+        call_command("export_queryset", *arguments, "--output", "-", stdout=text)
     finally:
         text.detach()
 
@@ -64,16 +64,17 @@ def stream_into(output, *arguments):
         ([*AUTHORS, "--values", "nome"], "Cannot export 'nome' from testapp.Author"),
         ([*AUTHORS, "--values", "id"], "several columns the header 'id'"),
         ([*AUTHORS, "--filter", "nome=x"], "Cannot resolve keyword 'nome'"),
-        ([*AUTHORS, "--filter", "id=x"], "expected a number but got 'x'"),
-        ([*AUTHORS, "--filter", "id__in=1,x"], "expected a number but got 'x'"),
+        ([*AUTHORS, "--filter", "id=x"], "Cannot read 'x' of --filter id: .* an integer"),
+        ([*AUTHORS, "--filter", "id__in=1,x"], "Cannot read '1,x' .* “x” value must be an integer"),
         ([*AUTHORS, "--filter", "born=x"], "“x” value has an invalid date format"),
         ([*AUTHORS, "--filter", "name__such=x"], "Unsupported lookup 'such'"),
         ([*AUTHORS, "--filter", "name"], "'name' must have the form key=value"),
         ([*AUTHORS, "--filter", "=x"], "'=x' must have the form key=value"),
-        ([*AUTHORS, "--filter", "born__isnull=no"], "'no' must be one of 'true', '1', 'false'"),
-        ([*AUTHORS, "--filter", "id__range=1"], "id__range=1: a range has two values"),
+        ([*AUTHORS, "--filter", "born__isnull=never"], "it must be one of 'true', 'yes'"),
+        ([*AUTHORS, "--filter", "id__range=1"], "id__range: a range has two values"),
         ([*AUTHORS, "--order-by", "nome"], "Cannot resolve keyword 'nome'"),
         ([*AUTHORS, "--database", "nowhere"], "invalid choice: 'nowhere'"),
+        ([*AUTHORS, "--manager", "living"], "no manager of testapp.Author. Allowed: 'objects'"),
         ([*AUTHORS, "--param", "a=b", "--user", "me"], "is a model.* take --param, --user"),
         ([*AUTHORS, "--format", "odt"], "Unsupported format 'odt'"),
         ([*AUTHORS, "--format", "odt", "--output", "-"], "Unsupported format 'odt'"),
@@ -87,6 +88,7 @@ def stream_into(output, *arguments):
         (["authors", "--values", "id", "--filter", "id=1"], "not take --values, --filter"),
         (["authors", "--order-by", "id"], "'authors' is a named export.* take --order-by"),
         (["authors", "--database", "other"], "not take --database"),
+        (["authors", "--manager", "objects"], "not take --manager"),
         (["authors", "--no-escape-formulas"], "not take --no-escape-formulas"),
         (["authors", "--param", "size=3"], "Unknown params for 'authors': 'size'"),
         (["authors", "--param", "padding=x", "--output", "-"], "Invalid params for 'authors'"),
@@ -250,6 +252,25 @@ def test_another_database():
 
     assert stream(*AUTHORS, "--database", "other") == make_authors_csv(authors)
     assert stream(*AUTHORS) == make_csv([])
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_routers_choose_the_database_unless_it_is_named(settings):
+    authors = make_authors(2, using="other")
+    settings.DATABASE_ROUTERS = ["testapp.routers.ReplicaRouter"]
+
+    assert stream(*AUTHORS) == make_authors_csv(authors)
+    assert stream(*AUTHORS, "--database", "default") == make_csv([])
+
+
+@pytest.mark.django_db
+def test_another_manager(library):
+    arguments = ["testapp.Book", "--values", "id", "--order-by", "id"]
+
+    assert stream(*arguments, "--manager", "objects") == stream(*arguments)
+    cheap = stream(*arguments, "--manager", "long")
+    assert cheap == write_expected(["id"], Book.long.order_by("id").values_list("id"))
+    assert cheap != stream(*arguments)
 
 
 # ------------------------------------------------------------------------ local files
@@ -564,3 +585,52 @@ def test_a_limit_is_a_positive_number():
         with pytest.raises(CommandError, match="must be a positive integer"):
             list_exports(f"--limit={text}")
     assert list_exports().splitlines() == [list_exports().strip()]
+
+
+HOSTILE = "a\x1b[2J\x1b]0;owned\x07\nb\r\x9b\u202ec\x7f"
+SHOWN = r"a\x1b[2J\x1b]0;owned\x07\nb\r\x9b\u202ec\x7f"
+
+
+def assert_prints(said):
+    assert all(each.isprintable() for line in said.split("\n") for each in line)
+
+
+@pytest.mark.django_db
+def test_the_list_prints_no_control_characters(django_user_model):
+    owner = django_user_model.objects.create_user(HOSTILE)
+    row = make_export(created_by=owner, name=HOSTILE)
+    lines = list_exports().splitlines()
+    assert len(lines) == 2
+    assert lines[1].count(SHOWN) == 2
+    assert lines[1].startswith(row.id)
+    assert_prints("\n".join(lines))
+    assert read_json()[0]["owner"] == HOSTILE
+
+
+@pytest.mark.django_db
+def test_an_error_prints_no_control_characters(spy):
+    make_authors(1)
+
+    def fail(number):
+        raise ValueError(HOSTILE)
+
+    spy(fail)
+    with pytest.raises(CommandError) as caught:
+        export(*AUTHORS)
+    assert SHOWN.split(r"\n")[0] in str(caught.value)
+    assert_prints(str(caught.value))
+    with pytest.raises(CommandError) as caught:
+        stream(*AUTHORS)
+    assert_prints(str(caught.value))
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_pruning_prints_no_control_characters(media_root):
+    path = media_root / "exports" / "a\u202evsc.exe"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    os.utime(path, (0, 0))
+    said = io.StringIO()
+    call_command("prune_exports", "--orphans", verbosity=2, stdout=said)
+    assert r"exports/a\u202evsc.exe" in said.getvalue()
+    assert_prints(said.getvalue())

@@ -52,7 +52,10 @@ VALUES = {
 
 
 @pytest.mark.parametrize(("name", "default"), DEFAULTS.items())
-def test_default(name, default):
+def test_default(settings, name, default):
+    # The tests have some of their own.
+    if hasattr(settings, setting := f"EXPORTER_{name.upper()}"):
+        delattr(settings, setting)
     assert getattr(conf, name) == default
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import struct
 import threading
 
 import pytest
@@ -279,6 +280,46 @@ def test_worker_reads_clocks_as_the_one_who_asked(box, declare, zone, day):
     assert read(export).decode() == f"Montag,Label\r\n{day},Ja\r\n"
     assert translation.get_language() == "en-us"
     assert timezone.get_current_timezone_name() == "UTC"
+
+
+@pytest.mark.parametrize(
+    "language", ["../planted/evil", "evil", "", "zz", "en\\..\\evil", "/", "de/../evil"]
+)
+def test_worker_loads_no_catalogue_but_of_a_language_of_the_project(
+    box, declare, settings, tmp_path, language
+):
+    """Whoever can write to the row, or a file near a catalogue, is not to bring both together."""
+    for root in (tmp_path / "planted", tmp_path / "locale"):
+        folder = root / "evil" / "LC_MESSAGES"
+        folder.mkdir(parents=True)
+        (folder / "django.mo").write_bytes(make_catalogue({"Yes": "Planted"}))
+    settings.LOCALE_PATHS = [tmp_path / "locale"]
+
+    @declare(values=["label"])
+    def labels(params, user):
+        label = Value(str(translation.gettext("Yes")), output_field=TextField())
+        return Everything.objects.annotate(label=label)
+
+    Everything.objects.create()
+    export = enqueue_export("test")
+    QueryExport.objects.filter(pk=export.pk).update(language=language)
+    run_job(export.id)
+    export.refresh_from_db()
+    assert read(export).decode() == "label\r\nYes\r\n"
+
+
+def make_catalogue(messages):
+    """Return the messages as a catalogue that gettext reads."""
+    pairs = sorted({"": "Content-Type: text/plain; charset=UTF-8\n", **messages}.items())
+    texts, tables = b"", ([], [])
+    start = 28 + 16 * len(pairs)
+    for column in (0, 1):
+        for pair in pairs:
+            text = pair[column].encode()
+            tables[column].append(struct.pack("<II", len(text), start + len(texts)))
+            texts += text + b"\0"
+    header = struct.pack("<7I", 0x950412DE, 0, len(pairs), 28, 28 + 8 * len(pairs), 0, 0)
+    return header + b"".join(tables[0] + tables[1]) + texts
 
 
 # ---------------------------------------------------------------------------------- limits

@@ -860,3 +860,19 @@ def test_failure_that_is_not_sure_of_its_file_leaves_it_to_the_recovery(
     assert export.path_key is None
     assert not export.storage.exists("a.csv")
     assert find_files(media_root, temp_dir) == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["x" * 10_000_000, "\n" * 100, ["x" * 1000] * 10_000, {"id": "x" * 10_000_000}, b"x" * 10_000],
+    ids=["text", "lines", "list", "dict", "bytes"],
+)
+def test_a_message_that_is_no_id_is_not_logged_whole(caplog, message):
+    with caplog.at_level("INFO", "django_infra"), CaptureQueriesContext(connection) as queries:
+        run_job(message)
+    (record,) = caplog.records
+    text = record.getMessage()
+    assert text.endswith(" is not scheduled: deleted, cancelled, or taken by another.")
+    assert len(text) < 500
+    assert "\n" not in text
+    assert all(len(query["sql"]) < 10_000 for query in queries)

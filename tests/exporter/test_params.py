@@ -81,6 +81,21 @@ def test_unknown_keys_are_refused(name):
     assert set(error.value.errors) == {name}
 
 
+def test_a_misspelt_key_is_told_beside_what_is_missing_for_it():
+    class Strict(Export):
+        class form_class(forms.Form):
+            month = forms.CharField()
+            shop = forms.IntegerField()
+
+    with pytest.raises(InvalidParams, match=r"Unknown params .*'mnth'.*Allowed: .month") as error:
+        bind(Strict(), {"mnth": "2026-03", "shop": "x"}, None)
+    assert list(error.value.errors) == ["mnth", "month", "shop"]
+    assert "month: This field is required." in str(error.value)
+    with pytest.raises(InvalidParams, match=r"^Invalid params") as error:
+        bind(Strict(), {"shop": "1"}, None)
+    assert list(error.value.errors) == ["month"]
+
+
 @pytest.mark.parametrize(
     "params",
     [

@@ -35,6 +35,11 @@ class LivingAuthor(Author):
         proxy = True
 
 
+class LongBooks(models.Manager):
+    def get_queryset(self):
+        return super().get_queryset().filter(pages__gt=10)
+
+
 class Book(models.Model):
     title = models.CharField(max_length=200)
     author = models.ForeignKey(Author, models.CASCADE, related_name="books")
@@ -43,6 +48,9 @@ class Book(models.Model):
     price = models.DecimalField(max_digits=8, decimal_places=2, null=True)
     published_at = models.DateTimeField(null=True)
     data = models.JSONField(default=dict)
+
+    objects = models.Manager()
+    long = LongBooks()
 
     def __str__(self):
         return self.title

@@ -5,8 +5,10 @@ from django.core import checks
 from django.db.models.signals import pre_delete
 from django.utils.translation import gettext_lazy as _
 
-from django_infra.exporter.checks import check_media_urls, check_named_exports, check_settings
+from django_infra.exporter.checks import check_named_exports, check_settings
 from django_infra.exporter.delivery.checks import check_temp_folder
+from django_infra.exporter.management.checks import check_commands
+from django_infra.exporter.media import check_location, check_media_urls
 from django_infra.exporter.registry import autodiscover
 from django_infra.exporter.tables import check_tables
 
@@ -24,19 +26,23 @@ class ExporterConfig(AppConfig):
         from django_infra.exporter.runners.checks import check_runner
 
         checks.register(check_settings, checks.Tags.files)
+        checks.register(check_location, checks.Tags.files)
         checks.register(check_media_urls, checks.Tags.security)
         checks.register(check_temp_folder, checks.Tags.security)
         checks.register(check_tables, checks.Tags.database)
         checks.register(check_named_exports)
+        checks.register(check_commands)
         checks.register(check_runner)
         if apps.is_installed("django.contrib.admin"):
             from django_infra.exporter.changelists.checks import (
                 check_admin_settings,
                 check_admin_sites,
             )
+            from django_infra.exporter.runners.waiting import check_waiting
 
             checks.register(check_admin_settings, checks.Tags.admin)
             checks.register(check_admin_sites, checks.Tags.admin)
+            checks.register(check_waiting, checks.Tags.admin)
         for model in apps.get_models():
             # Proxies send signals of their own.
             if model._meta.concrete_model is QueryExport:

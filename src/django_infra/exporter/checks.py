@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
-from django.core.files.storage import FileSystemStorage, storages
-from django.urls import URLPattern, URLResolver, get_resolver
-from django.views.static import serve
+from django.core.files.storage import storages
 
 from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import (
@@ -33,10 +30,10 @@ def check_settings(
 ) -> list[CheckMessage]:
     """Check each setting of the exporter."""
     return [
-        *_check_storage(),
+        *check_storage(),
         *_check_formats(),
         *_check_chunk_size(),
-        *_check_path_prefix(),
+        *check_path_prefix(),
         *_check_temp_dir(),
         *_check_escape_formulas(),
         *_check_lease(),
@@ -63,9 +60,9 @@ def check_named_exports(
 def require_settings() -> None:
     """Raise InvalidSetting for what the checks call an error; workers do not run checks."""
     for check in (
-        _check_storage,
+        check_storage,
         _check_chunk_size,
-        _check_path_prefix,
+        check_path_prefix,
         _check_temp_dir,
         _check_escape_formulas,
         _check_lease,
@@ -76,44 +73,7 @@ def require_settings() -> None:
             raise InvalidSetting(message.msg)
 
 
-def check_media_urls(
-    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
-) -> list[CheckMessage]:
-    """Warn when the project's own URLs serve the exports to everyone."""
-    if any(_check_storage()) or any(_check_path_prefix()):
-        return []
-    storage = storages[conf.storage]
-    if not isinstance(storage, FileSystemStorage) or not getattr(settings, "ROOT_URLCONF", None):
-        return []
-    exports = Path(storage.path(conf.path_prefix)).resolve()
-    return [
-        Warning(
-            f"The URL pattern {str(pattern.pattern)!r} serves {root!r} to everyone, and exports "
-            f"are saved below it, in {str(exports)!r}.",
-            hint="Point EXPORTER_STORAGE at a storage whose location no URL serves.",
-            id="exporter.W002",
-        )
-        for pattern, root in _find_served_folders(get_resolver().url_patterns)
-        if exports.is_relative_to(Path(root).resolve())
-    ]
-
-
-def _find_served_folders(
-    patterns: Sequence[URLPattern | URLResolver], defaults: Mapping[str, Any] | None = None
-) -> Iterator[tuple[URLPattern, str]]:
-    """Yield the patterns of ``django.views.static.serve``, with the folder that each serves."""
-    for pattern in patterns:
-        if isinstance(pattern, URLResolver):
-            inherited = {**(defaults or {}), **pattern.default_kwargs}
-            yield from _find_served_folders(pattern.url_patterns, inherited)
-        elif pattern.callback is serve:
-            arguments = {**(defaults or {}), **pattern.default_args}
-            # An empty root is the current folder, as an empty MEDIA_ROOT is.
-            if (root := arguments.get("document_root")) is not None:
-                yield pattern, os.fspath(root)
-
-
-def _check_storage() -> Iterator[CheckMessage]:
+def check_storage() -> Iterator[CheckMessage]:
     try:
         storages[conf.storage]
     except Exception as error:  # a storage's constructor may raise anything
@@ -153,7 +113,7 @@ def _check_chunk_size() -> Iterator[CheckMessage]:
         )
 
 
-def _check_path_prefix() -> Iterator[CheckMessage]:
+def check_path_prefix() -> Iterator[CheckMessage]:
     prefix: Any = conf.path_prefix
     # What follows it is as long as the id of an export can be.
     fault = (

@@ -88,6 +88,14 @@ class TooManyExports(InvalidExport):
     """The user has as many unfinished exports as EXPORTER_MAX_ACTIVE_PER_USER allows."""
 
 
+class StartsThrottled(InvalidExport):
+    """The user starts exports more often than the project allows."""
+
+    def __init__(self, message: str, *, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
 class InvalidNamedExport(ExporterError, ImproperlyConfigured):
     """A declaration in an ``exports.py`` cannot work."""
 

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django import forms
 from django.contrib.auth import get_user_model
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 from django_filters import rest_framework as filters
@@ -18,7 +19,7 @@ from django_infra.api.filters import (
 )
 from django_infra.exporter.formats import get_formats
 from django_infra.exporter.models import ExportState, QueryExport
-from django_infra.exporter.registry import registry
+from django_infra.exporter.permissions import list_names
 
 
 class UserKeyField(forms.CharField):
@@ -34,15 +35,27 @@ class UserKeyFilter(filters.CharFilter):
     field_class = UserKeyField
 
 
+class ExportSearchFilter(SearchFilter):
+    """Search the file's own name alone: nobody is told of the folders of the storage."""
+
+    def get_condition(self, qs: QuerySet[Any], lookup: str, path: str, word: str) -> Q:
+        if path != "file_path":
+            return super().get_condition(qs, lookup, path, word)
+        if "/" in word:
+            return Q(pk__in=())
+        return Q(file_path__iregex=rf"(^|/)[^/]*{re.escape(word)}[^/]*$")
+
+
 class QueryExportFilterSet(filters.FilterSet):
     state = AnyOfFilter(choices=ExportState.choices)
     format = AnyOfFilter(choices=lambda: [(name, name) for name in get_formats()])
-    name = AnyOfFilter(choices=lambda: [(export.name, export.name) for export in registry.exports])
+    # Who asks decides on them.
+    name = AnyOfFilter(choices=list)
     created_by = UserKeyFilter(max_length=255, help_text=_("Key of a user."))
     start_time = DateTimeRangeFilter()
     row_count = IntegerRangeFilter()
     file_size = IntegerRangeFilter()
-    search = SearchFilter(fields=["id", "file_path"])
+    search = ExportSearchFilter(fields=["id", "file_path"])
     ordering = OrderingFilter(
         fields=[
             ("id", "id"),
@@ -73,3 +86,5 @@ class QueryExportFilterSet(filters.FilterSet):
             data = data.copy()
             del data["format"]
         super().__init__(data, queryset, **kwargs)
+        user = getattr(self.request, "user", None)
+        self.filters["name"].extra["choices"] = lambda: [(name, name) for name in list_names(user)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import re
+import reprlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,6 +27,7 @@ from django_infra.exporter.formats import choose_format, get_writer
 from django_infra.exporter.models import QueryExport
 from django_infra.exporter.named import NamedExport
 from django_infra.exporter.params import bind
+from django_infra.exporter.paths import MAX_ID_LENGTH
 from django_infra.exporter.pipeline import Job
 from django_infra.exporter.progress import INTERVAL, Watch, keep_alive
 from django_infra.exporter.recovery import FEW, recover_exports
@@ -36,7 +38,7 @@ from django_infra.exporter.transient import is_transient
 
 logger = logging.getLogger(__name__)
 
-EXPORT_ID = re.compile(r"[\w-]+")
+EXPORT_ID = re.compile(rf"[\w-]{{1,{MAX_ID_LENGTH}}}")
 FIXED_OFFSET = re.compile(r"(?:UTC)?(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d)")
 
 
@@ -57,7 +59,8 @@ def run_job(
     except Exception:
         logger.exception("Could not look for lost exports.")
     if export is None:
-        logger.info("%r is not scheduled: deleted, cancelled, or taken by another.", export_id)
+        shown = export_id if _is_id(export_id) else reprlib.repr(export_id)
+        logger.info("%s is not scheduled: deleted, cancelled, or taken by another.", shown)
         return
     # Whoever failed the last one may have been killed as well.
     if export.attempt and not remove_remains(export):
@@ -72,9 +75,13 @@ def run_job(
         logger.info("%s", error)
 
 
+def _is_id(value: object) -> bool:
+    # Anybody who can write to the queue can write anything, of any size.
+    return isinstance(value, str) and EXPORT_ID.fullmatch(value) is not None
+
+
 def _find(export_id: Any) -> QueryExport | None:
-    # Anybody who can write to the queue can write anything.
-    if not (isinstance(export_id, str) and EXPORT_ID.fullmatch(export_id)):
+    if not _is_id(export_id):
         return None
     using = router.db_for_write(QueryExport)
     rows = QueryExport.objects.using(using).scheduled().filter(pk=export_id)
@@ -169,11 +176,22 @@ def _begin_next_attempt(export: QueryExport, error: BaseException) -> None:
 def _as_asked(export: QueryExport) -> Iterator[None]:
     """Speak the language, and read clocks in the time zone, of whoever asked."""
     with ExitStack() as stack:
-        if export.language:
-            stack.enter_context(translation.override(export.language))
+        if language := _find_language(export.language):
+            stack.enter_context(translation.override(language))
         if export.time_zone:
             stack.enter_context(timezone.override(_get_zone(export.time_zone)))
         yield
+
+
+def _find_language(code: str) -> str | None:
+    """Return the language of LANGUAGES, or None for another.
+
+    Django loads the catalogue of any other from a path that has the code in it.
+    """
+    try:
+        return translation.get_supported_language_variant(code)
+    except (LookupError, ValueError):
+        return None
 
 
 def _get_zone(name: str) -> tzinfo:

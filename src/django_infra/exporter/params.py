@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime, time
 from typing import Any
@@ -17,6 +18,7 @@ from django_infra.exporter.named import NamedExport
 MAX_LENGTH = 100_000  # characters of JSON
 MAX_DEPTH = 20  # levels; MariaDB takes 32
 MAX_SHOWN = 10
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _Data(MultiValueDict[str, Any]):
@@ -102,23 +104,33 @@ def bind(named: NamedExport, params: Mapping[str, Any], user: Any) -> dict[str, 
     form = named.get_form(data, user)
     if form.is_multipart():
         raise InvalidParams(f"The form of {named.name!r} takes files, which a job cannot carry.")
-    if not _is_valid(named, form):
+    is_valid = _is_valid(named, form)
+    # First, as a misspelt one is missing under its right name.
+    _refuse_unknown(named, form, data)
+    if not is_valid:
         raise InvalidParams(
             f"Invalid params for {named.name!r}: {_describe(form)}",
             form.errors.get_json_data(),
         )
-    _refuse_unread(named, form, data)
+    _refuse_several(named, data)
     return form.cleaned_data
 
 
-def _refuse_unread(named: NamedExport, form: BaseForm, data: _Data) -> None:
-    """Raise InvalidParams for what the form has not looked at."""
+def _refuse_unknown(named: NamedExport, form: BaseForm, data: _Data) -> None:
+    """Raise InvalidParams for what the form has not looked at, with what else is wrong."""
     if unknown := [key for key in data if key not in data.asked][:MAX_SHOWN]:
-        raise InvalidParams(
+        message = (
             f"Unknown params for {named.name!r}: {', '.join(map(repr, unknown))}. "
-            f"Allowed: {', '.join(map(repr, form.fields)) or 'none'}.",
-            {key: [{"message": "Unknown parameter.", "code": "unknown"}] for key in unknown},
+            f"Allowed: {', '.join(map(repr, form.fields)) or 'none'}."
         )
+        errors = {key: [{"message": "Unknown parameter.", "code": "unknown"}] for key in unknown}
+        raise InvalidParams(
+            f"{message} {_describe(form)}".strip(), {**errors, **form.errors.get_json_data()}
+        )
+
+
+def _refuse_several(named: NamedExport, data: _Data) -> None:
+    """Raise InvalidParams for several values where the form has looked at one."""
     lists = {key for key, values in data.lists() if len(values) > 1}
     if several := sorted(lists - data.listed):
         raise InvalidParams(
@@ -158,6 +170,20 @@ def _get_items(params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         return
     for key, values in params.lists():
         yield key, values[0] if len(values) == 1 else values
+
+
+def has_surrogate(value: Any) -> bool:
+    """Tell whether the JSON holds half of a pair, which no encoding has."""
+    # However deep it is nested.
+    waiting = [value]
+    for each in waiting:
+        if isinstance(each, str) and SURROGATE.search(each):
+            return True
+        if isinstance(each, Mapping):
+            waiting += [*each.keys(), *each.values()]
+        elif isinstance(each, list):
+            waiting += each
+    return False
 
 
 def _has_null(value: Any) -> bool:

@@ -17,6 +17,7 @@ from rest_framework.exceptions import (
     AuthenticationFailed,
     ParseError,
     PermissionDenied,
+    ValidationError,
 )
 from rest_framework.generics import get_object_or_404
 from rest_framework.permissions import IsAuthenticated
@@ -39,6 +40,7 @@ from django_infra.exporter.jobs import EXPORT_ID
 from django_infra.exporter.models import QueryExport
 from django_infra.exporter.named import NamedExport
 from django_infra.exporter.negotiation import FormatNegotiation
+from django_infra.exporter.params import has_surrogate
 from django_infra.exporter.permissions import MayChangeExport
 from django_infra.exporter.registry import registry
 from django_infra.exporter.serializers import QueryExportSerializer, StartSerializer
@@ -246,9 +248,21 @@ class ServiceUnavailable(APIException):
 
 def _read_data(request: Request) -> Any:
     try:
-        return request.data
+        data = request.data
     except RecursionError as error:
         raise ParseError(_("The body is nested too deeply.")) from error
+    except (LookupError, UnicodeError) as error:
+        # Of a charset that is none of text.
+        raise ParseError(_("The body cannot be decoded.")) from error
+    # JSON has escapes for them, and an answer that quotes one could not be encoded.
+    items = data.items() if isinstance(data, dict) else [("", data)]
+    faulty = [name for name, value in items if has_surrogate([name, value])]
+    message = _("Surrogate characters are not allowed.")
+    if any(name == "" or has_surrogate(name) for name in faulty):
+        raise ParseError(message)
+    if faulty:
+        raise ValidationError({name: [message] for name in faulty})
+    return data
 
 
 def _refuse(message: str, status: int, retry_after: int | None = None) -> Response:

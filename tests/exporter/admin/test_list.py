@@ -114,6 +114,27 @@ def test_the_list_can_be_searched_for_anything(page, query):
 
 
 @pytest.mark.parametrize(
+    "query",
+    ["a " * 21, "x" * 201, "'a b' " * 21, '"' * 300],
+    ids=["words", "long", "quotes", "sign"],
+)
+def test_a_search_that_is_too_long_finds_nothing_and_says_so(page, query):
+    make_export(file_path="a x.csv")
+    response = page(LIST, q=query)
+    assert get_listed(response) == set()
+    (message,) = map(str, response.context["messages"])
+    assert message == "Search for at most 20 words and 200 characters."
+
+
+def test_the_filter_by_name_offers_staff_what_they_may_start_or_have_started(client, owner, staff):
+    make_export(created_by=owner, name="retired")
+    make_export(created_by=staff, name="secret")
+    text = client.get(reverse(LIST)).content.decode()
+    for name, is_offered in {"own-books": 1, "retired": 1, "authors": 0, "secret": 0}.items():
+        assert (f"?name={name}" in text) == is_offered, name
+
+
+@pytest.mark.parametrize(
     "query", [{"created_by__password__startswith": "m"}, {"created_by__email": "x"}]
 )
 def test_the_list_cannot_be_filtered_through_relations(page, query):

@@ -1,12 +1,27 @@
 from __future__ import annotations
 
 import pytest
-from django.urls import reverse
+from django.contrib import admin
+from django.urls import path, reverse
 
-from django_infra.exporter.models import ExportState
+from django_infra.exporter.admin import QueryExportAdmin
+from django_infra.exporter.models import ExportState, QueryExport
 from exporter.admin.rows import DOWNLOAD, PROGRESS, loads_errors, make_export, permit
 
 pytestmark = pytest.mark.django_db
+
+
+class DiscreetAdmin(QueryExportAdmin):
+    """An admin of a project's own, which shows fewer exports."""
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).exclude(name="hidden")
+
+
+discreet = admin.AdminSite("discreet")
+discreet.register(QueryExport, DiscreetAdmin)
+
+urlpatterns = [path("discreet/", discreet.urls)]
 
 
 def get_news(client, *ids):
@@ -91,3 +106,10 @@ def test_others_are_sent_to_the_login(client, django_user_model):
 def test_the_news_are_only_to_be_read(page, client):
     page(PROGRESS)
     assert client.post(reverse(PROGRESS)).status_code == 405
+
+
+@pytest.mark.urls(__name__)
+def test_the_news_are_of_the_exports_that_the_admin_shows(page):
+    shown, hidden = make_export(name="shown"), make_export(name="hidden")
+    response = page(PROGRESS, id=[shown.pk, hidden.pk])
+    assert response.json()["exports"].keys() == {shown.pk}

@@ -111,3 +111,30 @@ def test_a_site_without_urls_offers_nothing(settings):
     assert find_messages() == []
     settings.ROOT_URLCONF = None
     assert find_messages() == []
+
+
+# Who waits
+
+
+def test_an_export_within_the_request_for_want_of_a_runner_is_a_warning(settings):
+    del settings.EXPORTER_RUNNER
+    (message,) = find_messages()
+    assert message.id == "exporter.W011"
+    assert message.msg.startswith("EXPORTER_RUNNER is not set, so that the action export_selected")
+    assert "'testapp." in message.msg
+    assert "InlineRunner" in message.hint
+
+
+def test_a_runner_that_somebody_has_chosen_passes(settings):
+    for name in ("testapp.runners.BoxRunner", "django_infra.exporter.runners.inline.InlineRunner"):
+        settings.EXPORTER_RUNNER = {"BACKEND": name}
+        assert find_messages() == []
+
+
+def test_a_project_whose_admin_exports_nothing_needs_no_runner(settings):
+    del settings.EXPORTER_RUNNER
+    settings.ROOT_URLCONF = "exporter.changelists.test_checks"
+    assert find_messages() == []
+
+
+urlpatterns = []

@@ -374,3 +374,52 @@ def test_cursors_tell_no_more_than_the_rows(login, user):
 def test_no_text_in_a_parameter_is_a_server_error(login, exports, name, text):
     value = quote(text.encode(errors="surrogatepass"))
     assert login.get(f"{LIST}?{name}={value}").status_code in {200, 400}
+
+
+# Closed doors
+
+
+def test_the_filter_by_name_tells_no_name_that_one_may_not_start(login, user, permit, viewer):
+    response = login.get(f"{LIST}?name=nope")
+    assert response.json() == {
+        "name": ["'nope' is not a choice. Choose from: own-books, stalling-authors."]
+    }
+    assert login.get(f"{LIST}?name=authors").status_code == 400
+    assert "authors" not in login.options(LIST).content.decode().replace("stalling-authors", "")
+    permit(user, "view_author")
+    assert login.get(f"{LIST}?name=authors").status_code == 200
+    login.force_login(viewer)
+    assert "authors, own-books" in login.get(f"{LIST}?name=nope").json()["name"][0]
+
+
+def test_the_filter_by_name_knows_those_of_ones_own_exports(login, user, other):
+    own = make_export(user, name="retired")
+    make_export(other, name="secret")
+    assert get_ids(login.get(f"{LIST}?name=retired")) == [own.pk]
+    response = login.get(f"{LIST}?name=secret")
+    assert response.status_code == 400
+    assert "retired" in response.json()["name"][0]
+
+
+@pytest.mark.parametrize(
+    ("word", "is_found"),
+    [
+        ("tenant", False),
+        ("tenant-7/", False),
+        ("7/plan", False),
+        ("/", False),
+        ("plan", True),
+        ("PLAN", True),
+        ("a+(b)", True),
+        ("[plan", True),
+        (".csv", True),
+        ("?csv", False),
+        ("^", False),
+        ("$", False),
+        ("plan.*", False),
+    ],
+)
+def test_the_search_does_not_tell_the_folder_of_a_file(login, user, word, is_found):
+    export = make_export(user, file_path="tenant-7/[plan a+(b).csv")
+    expected = [export.pk] if is_found else []
+    assert get_ids(login.get(f"{LIST}?search={quote(word)}")) == expected

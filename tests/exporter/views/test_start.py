@@ -372,3 +372,59 @@ def test_what_has_ended_cannot_be_cancelled(login, user, state):
 def test_a_second_cancel_says_that_it_has_ended(login, user):
     url = f"{get_detail(make_export(user, ExportState.PROCESSING))}cancel/"
     assert [login.post(url).status_code for _ in range(2)] == [200, 409]
+
+
+HALF = "\ud800"
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/html"])
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ({"name": HALF}, "name"),
+        ({"name": "own-books", "format": HALF}, "format"),
+        ({"name": "own-books", HALF: 1}, "detail"),
+        ({"name": "own-books", "other": HALF}, "other"),
+        ({"name": "own-books", "params": {HALF: 1}}, "params"),
+        ({"name": "own-books", "params": {"a": [{"b": HALF}]}}, "params"),
+        ([HALF], "detail"),
+        (HALF, "detail"),
+    ],
+    ids=range(8),
+)
+def test_half_a_pair_of_surrogates_is_refused(login, accept, body, name):
+    data = json.dumps(body)
+    response = login.post(LIST, data, content_type="application/json", headers={"accept": accept})
+    assert response.status_code == 400
+    assert "Surrogate characters are not allowed." in response.content.decode()
+    if accept == "application/json":
+        assert list(response.json()) == [name]
+    assert not QueryExport.objects.exists()
+
+
+def test_a_whole_pair_of_surrogates_is_a_character(login):
+    data = '{"name": "\\ud83d\\ude00"}'
+    response = login.post(LIST, data, content_type="application/json")
+    assert response.json() == {"name": ["There is no export of this name."]}
+
+
+CHARSETS = ["hex", "idna", "punycode", "rot13", "undefined", "unicode_escape", "utf-7", "utf-16"]
+
+
+@pytest.mark.parametrize("charset", CHARSETS)
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", b'{"name": "\xff", "a\\ud800": 1}'),
+        ("application/x-www-form-urlencoded", b"name=a%ED%A0%80"),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\n'
+            b"a\\ud800+2AA-\xff\r\n--x--\r\n",
+        ),
+    ],
+    ids=["json", "urlencoded", "multipart"],
+)
+def test_a_charset_that_is_none_of_text_is_no_fault_of_the_server(login, charset, kind, body):
+    response = login.post(LIST, body, content_type=f"{kind}; charset={charset}")
+    assert response.status_code in {400, 415}

@@ -18,11 +18,13 @@ from django_infra.exporter.exceptions import (
     ExporterError,
     ExportNotPermitted,
     HandoverFailed,
+    StartsThrottled,
     TooManyExports,
 )
 from django_infra.exporter.export import enqueue_export
 from django_infra.exporter.models import QueryExport
 from django_infra.exporter.permissions import may_change
+from django_infra.exporter.throttling import check_start_rate
 
 
 @admin.action(permissions=["cancel"], description=_("Cancel selected exports"))
@@ -75,6 +77,7 @@ def run_again(
 
 
 def _start(export: QueryExport, request: HttpRequest) -> QueryExport:
+    check_start_rate(request)
     params = export.params
     if export.name == NAME:
         params = renew_params(request, params)
@@ -84,6 +87,8 @@ def _start(export: QueryExport, request: HttpRequest) -> QueryExport:
 def _judge(error: ExporterError) -> Outcome:
     if isinstance(error, ExportNotPermitted):
         return Outcome.FORBIDDEN
+    if isinstance(error, StartsThrottled):
+        return Outcome.TOO_OFTEN
     if isinstance(error, TooManyExports):
         return Outcome.TOO_MANY
     return Outcome.UNREACHABLE if isinstance(error, HandoverFailed) else Outcome.IMPOSSIBLE

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django_infra.exporter.conf import conf
 from django_infra.exporter.formats import get_formats
 from django_infra.exporter.models import QueryExport
+from django_infra.exporter.permissions import list_names
 from django_infra.exporter.querysets import QueryExportQuerySet
 from django_infra.exporter.registry import registry
 
@@ -40,8 +41,9 @@ class NameFilter(admin.SimpleListFilter):
     parameter_name = "name"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        names = [(named.name, named.verbose_name or named.name) for named in registry.exports]
-        return _add_current(names, self.value())
+        labels = {named.name: named.verbose_name or named.name for named in registry.exports}
+        names = list_names(request.user)
+        return _add_current([(name, labels.get(name, name)) for name in names], self.value())
 
     def queryset(self, request: HttpRequest, queryset: Any) -> QueryExportQuerySet:
         rows: QueryExportQuerySet = queryset

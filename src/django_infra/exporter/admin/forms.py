@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,7 +12,12 @@ from django.utils.translation import gettext_lazy as _
 
 from django_infra.exporter.changelists.export import HEADERS
 from django_infra.exporter.changelists.offers import ColumnGroup
-from django_infra.exporter.exceptions import HandoverFailed, InvalidParams, TooManyExports
+from django_infra.exporter.exceptions import (
+    HandoverFailed,
+    InvalidParams,
+    StartsThrottled,
+    TooManyExports,
+)
 from django_infra.exporter.formats import get_writer
 
 # As the admin has them for the fields of a model.
@@ -112,7 +118,11 @@ def is_valid(form: forms.BaseForm) -> bool:
 
 def add_errors(form: forms.BaseForm, error: Exception) -> None:
     """Tell in the form why there is no export, by field where the error names one."""
-    if isinstance(error, TooManyExports):
+    if isinstance(error, StartsThrottled):
+        seconds = math.ceil(error.wait or 0)
+        text = _("You start exports too often. Try again in %(seconds)s seconds.")
+        form.add_error(None, text % {"seconds": seconds})
+    elif isinstance(error, TooManyExports):
         form.add_error(None, _("You have as many unfinished exports as you may have."))
     elif isinstance(error, HandoverFailed):
         form.add_error(None, _("No worker can be reached."))

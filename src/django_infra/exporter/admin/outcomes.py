@@ -20,6 +20,7 @@ class Outcome(Enum):
     UNNAMED = auto()
     FORBIDDEN = auto()
     TOO_MANY = auto()
+    TOO_OFTEN = auto()
     UNREACHABLE = auto()
     IMPOSSIBLE = auto()
 
@@ -53,6 +54,11 @@ TEXTS: dict[Outcome, Any] = {
     Outcome.TOO_MANY: ngettext_lazy(
         "%(count)s must wait: you have as many unfinished exports as you may.",
         "%(count)s must wait: you have as many unfinished exports as you may.",
+        "count",
+    ),
+    Outcome.TOO_OFTEN: ngettext_lazy(
+        "%(count)s must wait: you start exports too often.",
+        "%(count)s must wait: you start exports too often.",
         "count",
     ),
     Outcome.UNREACHABLE: ngettext_lazy(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import messages
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
@@ -25,6 +25,7 @@ from django_infra.exporter.admin.rights import ExportRights, may_view_now
 from django_infra.exporter.downloads import Refusal, send_file
 from django_infra.exporter.jobs import EXPORT_ID
 from django_infra.exporter.models import QueryExport
+from django_infra.exporter.querysets import QueryExportQuerySet
 
 MAX_WATCHED = 200
 
@@ -88,8 +89,8 @@ class ExportPages(ExportRights):
     def progress_view(self, request: HttpRequest) -> HttpResponseBase:
         """Answer with what is new of the exports whose ids are asked for."""
         asked = [id for id in request.GET.getlist("id") if EXPORT_ID.fullmatch(id)]
-        rows = QueryExport.objects.visible_to(request.user).filter(pk__in=asked[:MAX_WATCHED])
-        exports = list(defer_large(rows))
+        rows = self.get_queryset(request).filter(pk__in=asked[:MAX_WATCHED])
+        exports = list(defer_large(cast(QueryExportQuerySet, rows)))
         get_rights(request).mark(exports)
         news = {export.pk: make_news(export, self.get_download_url(export)) for export in exports}
         return JsonResponse({"exports": news}, headers={"Cache-Control": "no-store"})

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
@@ -115,6 +115,10 @@ class QueryExportAdmin(ExportColumns, ExportFacts, ExportPages):
     def get_search_results(
         self, request: HttpRequest, queryset: Any, search_term: str
     ) -> tuple[QueryExportQuerySet, bool]:
+        if search.is_too_long(search_term):
+            limits = {"words": search.MAX_WORDS, "characters": search.MAX_LENGTH}
+            text = _("Search for at most %(words)s words and %(characters)s characters.")
+            self.message_user(request, text % limits, messages.ERROR)
         return search.find(queryset, search_term), False
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:

@@ -12,18 +12,30 @@ from django.utils.text import smart_split, unescape_string_literal
 from django_infra.exporter.querysets import QueryExportQuerySet
 from django_infra.exporter.registry import registry
 
+MAX_LENGTH = 200  # characters
+MAX_WORDS = 20
+
 
 def get_fields() -> tuple[str, ...]:
     owner = f"created_by__{get_user_model().USERNAME_FIELD}"
     return ("id", "name", "model_label", "file_path", owner)
 
 
+def is_too_long(text: str) -> bool:
+    """Tell whether the database would be busy with it for long; the API has the same limits."""
+    return len(text) > MAX_LENGTH or len(list(smart_split(text))) > MAX_WORDS
+
+
 def find(rows: QueryExportQuerySet, text: str) -> QueryExportQuerySet:
     """Keep the exports of which each word, or each phrase in quotes, is found somewhere."""
-    for word in smart_split(text):
-        is_quoted = word[0] in "\"'" and word[0] == word[-1] and len(word) > 1
-        rows = rows.filter(_match(unescape_string_literal(word) if is_quoted else word))
-    return rows
+    if is_too_long(text):
+        return rows.none()
+    return rows.filter(*(_match(_unquote(word)) for word in smart_split(text)))
+
+
+def _unquote(word: str) -> str:
+    is_quoted = word[0] in "\"'" and word[0] == word[-1] and len(word) > 1
+    return unescape_string_literal(word) if is_quoted else word
 
 
 def _match(word: str) -> Q:

@@ -17,6 +17,7 @@ from django_infra.exporter.admin.pages import ExportPages, View, run_without_tra
 from django_infra.exporter.export import enqueue_export, schedule_export
 from django_infra.exporter.jobs import run_job
 from django_infra.exporter.models import ExportState, QueryExport
+from django_infra.exporter.throttling import check_start_rate
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ def start(
     format: str,
 ) -> HttpResponseRedirect:
     """Hand the export over and lead to where it can be watched; raise as ``enqueue_export()``."""
+    check_start_rate(request)
     export = enqueue_export(name, params, created_by=request.user, format=format)
     export_admin.message_user(request, _("The export has been started."), messages.SUCCESS)
     return _lead_to(export_admin, "change", export)
@@ -48,6 +50,7 @@ def run(
     format: str,
 ) -> HttpResponseRedirect:
     """Make the export now and lead to its file; raise as ``schedule_export()``."""
+    check_start_rate(request)
     export = schedule_export(name, params, created_by=request.user, format=format)
     try:
         run_job(export.pk)

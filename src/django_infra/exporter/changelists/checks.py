@@ -76,9 +76,21 @@ def check_admin_sites(
             id="exporter.W003",
         )
         for site in sites
-        if not any(model._meta.label == EXPORTS for model in site._registry)
-        and (offered := _list_offering(site))
+        if not _has_pages(site) and (offered := _list_offering(site))
     ]
+
+
+def list_exported_models() -> list[str]:
+    """Return the models whose change lists are exported on a site with pages for it."""
+    if not getattr(settings, "ROOT_URLCONF", None):
+        return []
+    _ = get_resolver().url_patterns
+    sites: Any = all_sites
+    return [label for site in sites if _has_pages(site) for label in _list_offering(site)]
+
+
+def _has_pages(site: AdminSite) -> bool:
+    return any(model._meta.label == EXPORTS for model in site._registry)
 
 
 def _list_offering(site: AdminSite) -> list[str]:

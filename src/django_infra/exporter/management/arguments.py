@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
-BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+from django_infra.exporter.management.conditions import read_condition
 
 Pair = tuple[str, str]
 
@@ -20,13 +18,12 @@ def read_pair(text: str) -> Pair:
     key, sign, value = text.partition("=")
     if not key or not sign:
         raise argparse.ArgumentTypeError(f"{text!r} must have the form key=value.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        # A shell hands over any bytes, and databases take text alone.
+        raise argparse.ArgumentTypeError(f"{text!r} is not text in UTF-8.") from error
     return key, value
-
-
-def read_condition(text: str) -> Q:
-    """Return the condition that ``lookup=value`` stands for; the field converts the value."""
-    key, value = read_pair(text)
-    return Q((key, _read_value(key, value)))
 
 
 def read_count(text: str) -> int:
@@ -49,33 +46,9 @@ def make_params(pairs: Iterable[Pair]) -> dict[str, Any]:
 
 
 def narrow(
-    queryset: QuerySet[Any, Any], conditions: Iterable[Q], ordering: Iterable[str]
+    queryset: QuerySet[Any, Any], conditions: Iterable[Pair], ordering: Iterable[str]
 ) -> QuerySet[Any, Any]:
-    """Filter and order; raise what Django says of names and values."""
-    with _without_warning_of_naive_times():
-        queryset = queryset.filter(*conditions)
+    """Filter and order; raise CommandError, or what Django says of the names."""
+    read = [read_condition(queryset, key, text) for key, text in conditions]
+    queryset = queryset.filter(*read)
     return queryset.order_by(*names) if (names := split_names(ordering)) else queryset
-
-
-def _read_value(key: str, value: str) -> Any:
-    lookup = key.rpartition("__")[2]
-    if lookup == "isnull":
-        if value.lower() not in BOOLEANS:
-            raise argparse.ArgumentTypeError(
-                f"{key}={value}: {value!r} must be one of {', '.join(map(repr, BOOLEANS))}."
-            )
-        return BOOLEANS[value.lower()]
-    if lookup not in {"in", "range"}:
-        return value
-    values = value.split(",")
-    if lookup == "range" and len(values) != 2:
-        raise argparse.ArgumentTypeError(f"{key}={value}: a range has two values, as in 1,9.")
-    return values
-
-
-@contextmanager
-def _without_warning_of_naive_times() -> Iterator[None]:
-    """Take a time without offset for one in TIME_ZONE, as who types it does."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".* received a naive datetime", RuntimeWarning)
-        yield

@@ -32,6 +32,7 @@ MODEL_OPTIONS = {
     "values": "--values",
     "filter": "--filter",
     "order_by": "--order-by",
+    "manager": "--manager",
     "database": "--database",
     "no_escape_formulas": "--no-escape-formulas",
 }
@@ -134,7 +135,10 @@ def _make_model_target(model: Any, options: dict[str, Any]) -> ModelTarget:
             f"--values is missing: name the fields of {model._meta.label} that may leave the "
             "database."
         )
-    queryset = model._default_manager.using(options["database"] or "default")
+    queryset = _get_manager(model, options["manager"]).all()
+    # Otherwise the routers choose.
+    if options["database"] is not None:
+        queryset = queryset.using(options["database"])
     try:
         queryset = narrow(queryset, options["filter"] or (), options["order_by"] or ())
     except ValidationError as error:
@@ -146,6 +150,18 @@ def _make_model_target(model: Any, options: dict[str, Any]) -> ModelTarget:
         split_names(options["values"]),
         {"escape_formulas": False} if options["no_escape_formulas"] else None,
     )
+
+
+def _get_manager(model: Any, name: str | None) -> Any:
+    managers = model._meta.managers_map
+    if name is None:
+        return model._default_manager
+    if name not in managers:
+        raise CommandError(
+            f"--manager is {name!r}, which is no manager of {model._meta.label}. "
+            f"Allowed: {', '.join(map(repr, managers))}."
+        )
+    return managers[name]
 
 
 def _make_named_target(named: NamedExport, options: dict[str, Any]) -> NamedTarget:

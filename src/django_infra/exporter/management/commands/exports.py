@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from django_infra.db.functions import DatabaseTime
 from django_infra.exporter.management.arguments import read_count
+from django_infra.exporter.management.terminal import show_line
 from django_infra.exporter.models import ExportState, QueryExport
 
 UNFINISHED = {ExportState.SCHEDULED, ExportState.PROCESSING}
@@ -98,7 +99,7 @@ def _get_seconds(time: timedelta | None) -> float | None:
 
 def _format(export: dict[str, Any]) -> dict[str, str]:
     return {
-        name: NOTHING if value is None else FORMATS.get(name, str)(value)
+        name: NOTHING if value is None else show_line(FORMATS.get(name, str)(value))
         for name, value in export.items()
     }
 

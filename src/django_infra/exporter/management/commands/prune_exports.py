@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from django_infra.exporter.exceptions import InvalidSetting
+from django_infra.exporter.management.terminal import show_line
 from django_infra.exporter.retention import (
     Tally,
     delete_rows,
@@ -53,7 +54,7 @@ class Command(BaseCommand):
         steps: dict[str, Callable[..., Tally]] = {"rows": delete_rows, "files": expire_files}
         if orphans:
             steps["orphans"] = partial(remove_orphans, min_age=older_than)
-        tell = self.stdout.write if verbosity > 1 else ignore
+        tell = self._tell if verbosity > 1 else ignore
         tallies = {}
         for kind, step in steps.items():
             try:
@@ -65,3 +66,6 @@ class Command(BaseCommand):
             self.stdout.write(f"{'Would delete' if dry_run else 'Deleted'} {counts}.")
         if failed := sum(tally.failed for tally in tallies.values()):
             raise CommandError(f"{failed} could not be deleted; see the log.")
+
+    def _tell(self, text: str) -> None:
+        self.stdout.write(show_line(text))

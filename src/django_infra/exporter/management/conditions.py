@@ -1,0 +1,75 @@
+"""Read the conditions of the command line as the fields take them that they compare."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import CommandError
+from django.db.models import Q, QuerySet
+from django.db.models.expressions import Col
+from django.db.models.lookups import In, IsNull, Range
+
+from django_infra.exporter.management.values import (
+    is_range,
+    read_boolean,
+    read_bounds,
+    read_value,
+    read_values,
+    split,
+)
+
+
+def read_condition(queryset: QuerySet[Any, Any], key: str, text: str) -> Q:
+    """Return the condition that a lookup and its text stand for.
+
+    Raises CommandError for a text that cannot be read, and what Django raises for the lookup.
+    """
+    field, lookup = _find_compared(queryset, key)
+    try:
+        return Q((key, _read(field, lookup, text)))
+    except (OverflowError, TypeError, ValueError, ValidationError) as error:
+        reason = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
+        raise CommandError(
+            f"Cannot read {text!r} of --filter {key}: {reason.rstrip('.')}."
+        ) from error
+
+
+def _find_compared(queryset: QuerySet[Any, Any], key: str) -> tuple[Any, Any]:
+    """Return the field that is compared, and the class of the lookup or None, as filter() does."""
+    query: Any = queryset.query
+    names, path, left = query.solve_lookup_type(key)
+    if path:
+        _joins, field, targets, _rest = query.names_to_path(path, query.get_meta())
+        left = Col(query.get_initial_alias(), targets[0], field)
+    *transforms, name = names or ["exact"]
+    for each in transforms:
+        left = query.try_transform(left, each, names)
+    lookup = left.get_lookup(name)
+    if lookup is None:
+        left = query.try_transform(left, name)
+        lookup = left.get_lookup("exact")
+    return left.output_field, lookup
+
+
+def _read(field: Any, lookup: Any, text: str) -> Any:
+    if issubclass(lookup, IsNull):
+        return read_boolean(text)
+    if issubclass(lookup, In):
+        return read_values(field, text)
+    if issubclass(lookup, Range):
+        return read_bounds(field, text)
+    if lookup.lookup_name in {"has_keys", "has_any_keys"}:
+        return split(text)
+    # Patterns, regular expressions and keys are text, wherever they are looked for.
+    if not lookup.prepare_rhs:
+        return text
+    if hasattr(lookup, "type_mapping"):
+        raise ValueError("the lookup takes a range; use __range, or __gte and __lt")
+    if lookup.lookup_name == "contains" and is_range(field) and not _is_range(text):
+        field = field.base_field
+    return read_value(field, text)
+
+
+def _is_range(text: str) -> bool:
+    return "," in text or text.strip() == "empty"

@@ -1,0 +1,17 @@
+"""Show text that others wrote on a terminal, which obeys the control characters in it."""
+
+from __future__ import annotations
+
+
+def show_line(text: str) -> str:
+    """Return the text in one line, with what does not print written as in Python."""
+    return "".join(each if each.isprintable() else _escape(each) for each in text)
+
+
+def show_lines(text: str) -> str:
+    """Return the text as ``show_line()``, with the lines that it has."""
+    return "\n".join(map(show_line, text.split("\n")))
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()

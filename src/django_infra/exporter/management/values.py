@@ -1,0 +1,244 @@
+"""Read words of the command line as values of a model's fields."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.validators import DecimalValidator
+from django.db import models
+from django.utils import timezone
+
+TRUE = ("true", "yes", "on", "1", "t", "y")
+FALSE = ("false", "no", "off", "0", "f", "n")
+RANGE = re.compile(r"([\[(]?)([^,\[(]*),([^,)\]]*)([)\]]?)")
+# No database's time zone is further from UTC.
+DAY = timedelta(days=1)
+
+
+def read_value(field: Any, text: str) -> Any:
+    """Return what the text is for the field; raise ValueError or ValidationError otherwise."""
+    while field.remote_field:
+        field = field.target_field
+    value = _find_reader(field)(field, text)
+    if value is None and not isinstance(field, models.JSONField):
+        raise ValueError("it is no value; __isnull=true finds what has none")
+    return value
+
+
+def read_values(field: Any, text: str) -> list[Any]:
+    """Return the values that the text has between commas."""
+    if isinstance(field, models.JSONField):
+        return list(_load(f"[{text}]"))
+    if is_array(field):
+        return [_read_items(field, each) for each in _load_list(text)]
+    words = split(text)
+    if isinstance(field, models.CompositePrimaryKey):
+        size = len(field)
+        if len(words) % size:
+            raise ValueError(f"{len(words)} values do not make keys of {size}")
+        parts = [words[start : start + size] for start in range(0, len(words), size)]
+        return [_read_parts(field, each) for each in parts]
+    return [read_value(field, word) for word in words]
+
+
+def read_bounds(field: Any, text: str) -> list[Any]:
+    bounds = read_values(field, text)
+    if len(bounds) != 2:
+        raise ValueError("a range has two values, as in 1,9")
+    return bounds
+
+
+def read_boolean(text: str) -> bool:
+    if (word := text.strip().lower()) not in TRUE + FALSE:
+        raise ValueError(f"it must be one of {', '.join(map(repr, TRUE + FALSE))}")
+    return word in TRUE
+
+
+def split(text: str) -> list[str]:
+    """Return the words between commas, of which a quoted one may hold commas itself."""
+    try:
+        (words,) = csv.reader([text], strict=True)
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"it is no list with commas: {error}") from error
+    return words
+
+
+def is_array(field: Any) -> bool:
+    return hasattr(field, "base_field") and not is_range(field)
+
+
+def is_range(field: Any) -> bool:
+    # Without its driver, django.contrib.postgres cannot be imported.
+    return hasattr(field, "range_type")
+
+
+def _find_reader(field: Any) -> Callable[[Any, str], Any]:
+    if is_range(field):
+        return _read_range
+    if is_array(field):
+        return _read_array
+    if field.get_internal_type() == "HStoreField":
+        return _read_texts
+    found = (reader for kind, reader in READERS.items() if isinstance(field, kind))
+    return next(found, _read_plain)
+
+
+def _read_plain(field: Any, text: str) -> Any:
+    # Django takes an empty duration for none at all.
+    if not (text or field.empty_strings_allowed):
+        raise ValueError("it is empty")
+    return field.to_python(text)
+
+
+def _read_boolean(field: Any, text: str) -> bool:
+    return read_boolean(text)
+
+
+def _read_integer(field: Any, text: str) -> Any:
+    # Python takes 1_0 for 10.
+    if "_" in text:
+        raise ValueError("it is no whole number")
+    return field.to_python(text)
+
+
+def _read_float(field: Any, text: str) -> float:
+    value: float = field.to_python(text)
+    if math.isnan(value) or "_" in text:
+        raise ValueError("it is no number")
+    return value
+
+
+def _read_decimal(field: Any, text: str) -> Any:
+    if "_" in text:
+        raise ValueError("it is no number")
+    value = field.to_python(text)
+    # Databases round what the column cannot hold, and find other rows.
+    DecimalValidator(field.max_digits, field.decimal_places)(value)
+    return value
+
+
+def _read_time_of_day(field: Any, text: str) -> datetime:
+    """Take a time without an offset for one in TIME_ZONE, as who types it does."""
+    value: datetime = field.to_python(text)
+    if settings.USE_TZ and timezone.is_naive(value):
+        value = timezone.make_aware(value)
+    elif not settings.USE_TZ and timezone.is_aware(value):
+        value = timezone.make_naive(value)
+    # Databases convert it to their own time zone.
+    _ = value - DAY, value + DAY
+    return value.astimezone(UTC) if settings.USE_TZ else value
+
+
+def _read_address(field: Any, text: str) -> Any:
+    value = field.to_python(text)
+    if not value:
+        raise ValueError("it is no IP address")
+    field.run_validators(value)
+    return value
+
+
+def _read_binary(field: Any, text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise ValueError("bytes are written in hexadecimal, as in 'ff00'") from error
+
+
+def _read_json(field: Any, text: str) -> Any:
+    return _load(text)
+
+
+def _read_texts(field: Any, text: str) -> dict[str, str | None]:
+    value = _load(text)
+    texts = isinstance(value, dict) and all(
+        each is None or isinstance(each, str) for each in value.values()
+    )
+    if not texts:
+        raise ValueError('texts by name are written as in {"name": "text"}')
+    found: dict[str, str | None] = value
+    return found
+
+
+def _read_array(field: Any, text: str) -> list[Any]:
+    return _read_items(field, _load_list(text) if text.startswith("[") else split(text))
+
+
+def _read_items(field: Any, items: Any) -> list[Any]:
+    if not isinstance(items, list):
+        raise ValueError('an array is a list, as in a,b or ["a", "b"]')
+    base = field.base_field
+    return [
+        None
+        if item is None
+        else _read_items(base, item)
+        if is_array(base)
+        else read_value(base, item if isinstance(item, str) else json.dumps(item))
+        for item in items
+    ]
+
+
+def _read_range(field: Any, text: str) -> Any:
+    if text.strip() == "empty":
+        return field.range_type(empty=True)
+    if (found := RANGE.fullmatch(text.strip())) is None:
+        raise ValueError("a range is written as in [1,9)")
+    opening, *ends, closing = found.groups()
+    if bool(opening) != bool(closing):
+        raise ValueError("a range has both of its brackets, as in [1,9), or none")
+    lower, upper = (read_value(field.base_field, end) if end.strip() else None for end in ends)
+    if lower is not None and upper is not None and lower > upper:
+        raise ValueError("its lower bound is above its upper one")
+    return field.range_type(lower, upper, (opening or "[") + (closing or ")"))
+
+
+def _read_composite(field: Any, text: str) -> tuple[Any, ...]:
+    return _read_parts(field, split(text))
+
+
+def _read_parts(field: Any, words: list[str]) -> tuple[Any, ...]:
+    if len(words) != len(field):
+        raise ValueError(f"the key has {len(field)} values")
+    return tuple(map(read_value, field.fields, words))
+
+
+def _load(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (RecursionError, ValueError) as error:
+        raise ValueError(f"it is not JSON, where a text has double quotes: {error}") from error
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not in JSON")
+
+
+def _load_list(text: str) -> list[Any]:
+    """Return a JSON list with its numbers as texts, so that each field reads its own."""
+    try:
+        value = json.loads(text, parse_float=str, parse_int=str, parse_constant=_refuse_constant)
+    except (RecursionError, ValueError) as error:
+        raise ValueError(f"it is not a list in JSON: {error}") from error
+    if not isinstance(value, list):
+        raise ValueError("it is not a list in JSON")
+    return value
+
+
+# The first that fits; a date and time is a date as well.
+READERS: dict[type[models.Field[Any, Any]], Callable[[Any, str], Any]] = {
+    models.CompositePrimaryKey: _read_composite,
+    models.BooleanField: _read_boolean,
+    models.IntegerField: _read_integer,
+    models.FloatField: _read_float,
+    models.DecimalField: _read_decimal,
+    models.DateTimeField: _read_time_of_day,
+    models.GenericIPAddressField: _read_address,
+    models.BinaryField: _read_binary,
+    models.JSONField: _read_json,
+}
