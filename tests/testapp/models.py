@@ -48,6 +48,18 @@ class Book(models.Model):
         return self.title
 
 
+class Passport(models.Model):
+    """What belongs to one other row, with values that no form has."""
+
+    author = models.OneToOneField(Author, models.CASCADE, related_name="passport")
+    number = models.CharField(max_length=100)
+    token = models.CharField(max_length=100, editable=False)
+    issued_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self):
+        return str(self.pk)
+
+
 class Comic(Book):
     artist = models.CharField(max_length=100)
 

@@ -201,12 +201,12 @@ def test_an_annotation_named_for_a_password_is_offered_if_it_cannot_be_one(
     kind = type(admin.site.get_model_admin(Author))
     rows = Author.objects.annotate(**{name: value})
     monkeypatch.setattr(kind, "get_queryset", lambda *args: rows)
+    column = admin.display(ordering=name)(lambda author: getattr(author, name))
+    monkeypatch.setattr(kind, "list_display", ["name", column])
     assert (name in get_paths(offer(Author))) is is_offered
 
 
-def test_texts_are_kept_back_if_the_form_cannot_say_which_are_secret(
-    offer, admin_user, monkeypatch
-):
+def test_a_form_that_cannot_be_known_offers_nothing(offer, admin_user, monkeypatch):
     def get_form(self, request, obj=None, **kwargs):
         form = ModelAdmin.get_form(self, request, obj, **kwargs)
         form.base_fields["nickname"].widget = PasswordInput()
@@ -216,6 +216,9 @@ def test_texts_are_kept_back_if_the_form_cannot_say_which_are_secret(
     kind = type(admin.site.get_model_admin(Profile))
     monkeypatch.setattr(kind, "fields", ["name", "nickname", "visits"], raising=False)
     monkeypatch.setattr(kind, "get_form", get_form)
+    monkeypatch.setattr(kind, "list_display", ["visits"], raising=False)
+    assert get_paths(offer(Profile, admin_user)) == ["id", "visits"]
+    monkeypatch.setattr(kind, "export_same_for_all_rows", True, raising=False)
     assert get_paths(offer(Profile, admin_user)) == ["id", "visits"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,8 +17,9 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from django_infra.exporter.changelists.labels import make_label
+from django_infra.exporter.changelists.pages import may_hold_password
 from django_infra.exporter.changelists.relations import Relation, list_relations
-from django_infra.exporter.changelists.shown import list_fields, may_hold_password, may_view
+from django_infra.exporter.changelists.shown import Shown
 from django_infra.exporter.columns import Value
 from django_infra.exporter.conf import conf
 
@@ -59,13 +60,17 @@ def list_groups(
     model_admin: ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Any, Any]
 ) -> list[ColumnGroup]:
     """Return the columns that the user may export: those of the model first, then the related."""
-    own = _make_group(model_admin, request, model_admin.model)
-    annotations = _list_annotations(model_admin, request, queryset)
-    label = str(capfirst(model_admin.opts.verbose_name))
+    shown = Shown(model_admin, request)
+    fields = shown.list_own_fields()
+    related = _Related(shown, _list_paths(model_admin, request))
     groups = [
-        replace(own, label=label, columns=[*own.columns, *annotations]),
-        *_list_related(model_admin, request, model_admin.model, depth=conf.admin_related_depth),
+        replace(_make_group(fields), label=str(capfirst(model_admin.opts.verbose_name))),
+        *related.list_groups(model_admin.model, fields, depth=conf.admin_related_depth),
     ]
+    # A path that is also the name of an annotation would lead to that.
+    groups = _leave_out(groups, {*queryset.query.annotations, *queryset.query.extra})
+    annotations = _list_annotations(model_admin, request, queryset)
+    groups[0] = replace(groups[0], columns=[*groups[0].columns, *annotations])
     return _tell_apart(_restrict(model_admin, groups))
 
 
@@ -123,28 +128,35 @@ def _get_ordering(name: Any, model_admin: ModelAdmin[Any]) -> str | None:
 def _list_annotations(
     model_admin: ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Any, Any]
 ) -> Iterator[OfferedColumn]:
-    """Yield the annotations, called as the column of the change list that shows them."""
-    labels = {
-        _get_ordering(name, model_admin): label_for_field(name, model_admin.model, model_admin)
+    """Yield the annotations that the change list shows, called as its columns are."""
+    shown = {
+        each: name
         for name in model_admin.get_list_display(request)
+        for each in (_get_attribute(name, model_admin), _get_ordering(name, model_admin))
     }
     for name, expression in queryset.query.annotation_select.items():
-        if may_hold_password(name, getattr(expression, "_output_field_or_none", None)):
-            continue
-        label = capfirst(str(labels.get(name, name.replace("_", " ").strip())))
-        yield OfferedColumn(name, label, label)
+        is_secret = may_hold_password(name, getattr(expression, "_output_field_or_none", None))
+        if name in shown and not is_secret:
+            label = capfirst(str(label_for_field(shown[name], model_admin.model, model_admin)))
+            yield OfferedColumn(name, label, label)
 
 
-def _make_group(
-    model_admin: ModelAdmin[Any],
-    request: HttpRequest,
-    model: type[models.Model],
-    *,
-    path: str = "",
-    label: str = "",
-) -> ColumnGroup:
+def _get_attribute(name: Any, model_admin: ModelAdmin[Any]) -> str | None:
+    """Return the name if it is that of an attribute of the row, and of nothing that computes."""
+    is_computed = callable(name) or hasattr(model_admin, name)
+    return None if is_computed or not hasattr(model_admin.model, name) else str(name)
+
+
+def _list_paths(model_admin: ModelAdmin[Any], request: HttpRequest) -> frozenset[str]:
+    """Return the paths through relations that the change list shows the ends of."""
+    names = model_admin.get_list_display(request)
+    paths = [name for name in names if isinstance(name, str) and not hasattr(model_admin, name)]
+    return frozenset(path for path in paths if not hasattr(model_admin.model, path))
+
+
+def _make_group(fields: Iterable[Any], *, path: str = "", label: str = "") -> ColumnGroup:
     columns = []
-    for field in list_fields(model_admin, request, model):
+    for field in fields:
         for column in _list_columns(field, path):
             header = f"{label}: {column.label}" if label else column.label
             columns.append(replace(column, header=header))
@@ -161,68 +173,84 @@ def _list_columns(field: Any, path: str) -> Iterator[OfferedColumn]:
     yield OfferedColumn(where, name, name)
 
 
-def _list_related(
-    model_admin: ModelAdmin[Any],
-    request: HttpRequest,
-    model: type[models.Model],
-    *,
-    depth: int,
-    path: str = "",
-    label: str = "",
-    came_by: str | None = None,
-) -> Iterator[ColumnGroup]:
-    """Yield the groups of the models that the user may view, and what they lead to."""
-    if depth == 0:
-        return
-    for relation in list_relations(model):
-        where: dict[str, Any] = {
-            "path": f"{path}{relation.name}__",
-            "label": f"{label}: {relation.label}" if label else relation.label,
-        }
-        is_back = relation.name == came_by
-        if is_back or not _may_follow(model_admin, request, relation, where["path"]):
-            continue
-        group = _make_group(model_admin, request, relation.model, **where)
-        if group.columns:
-            yield group
-        yield from _list_related(
-            model_admin,
-            request,
-            relation.model,
-            depth=depth - 1,
-            came_by=relation.reverse,
-            **where,
-        )
+class _Related:
+    """What relations lead to, as far as pages or paths in the change list show it."""
 
+    def __init__(self, shown: Shown, listed: frozenset[str]) -> None:
+        self.shown = shown
+        self.listed = listed
 
-def _may_follow(
-    model_admin: ModelAdmin[Any], request: HttpRequest, relation: Relation, path: str
-) -> bool:
-    """Tell whether the user may see what is related, and to what it is."""
-    if not may_view(model_admin, request, relation.model):
-        return False
-    listed = model_admin.get_list_display(request)
-    if any(isinstance(name, str) and name.startswith(path) for name in listed):
-        return True
-    return relation.field in list_fields(model_admin, request, relation.owner)
+    def list_groups(
+        self,
+        model: type[models.Model],
+        fields: Sequence[Any] | None,
+        *,
+        depth: int,
+        path: str = "",
+        label: str = "",
+        came_by: str | None = None,
+    ) -> Iterator[ColumnGroup]:
+        """Yield the groups behind a model of which these fields are shown, None if no page is."""
+        if depth == 0:
+            return
+        for relation in list_relations(model):
+            where = f"{path}{relation.name}__"
+            may_follow = fields is not None and self.shown.may_follow(relation, fields)
+            is_listed = any(each.startswith(where) for each in self.listed)
+            if relation.name == came_by or not (may_follow or is_listed):
+                continue
+            name = f"{label}: {relation.label}" if label else relation.label
+            found = self._list_fields(relation) if may_follow else None
+            listed = self._list_listed(relation, where)
+            group = _make_group(dict.fromkeys([*(found or ()), *listed]), path=where, label=name)
+            if group.columns:
+                yield group
+            yield from self.list_groups(
+                relation.model,
+                found,
+                depth=depth - 1,
+                path=where,
+                label=name,
+                came_by=relation.reverse,
+            )
 
+    def _list_fields(self, relation: Relation) -> list[Any]:
+        came_by = relation.field if relation.is_backward else None
+        return self.shown.list_fields(relation.model, came_by)
 
-def _comes_from(column: OfferedColumn, paths: tuple[str, ...]) -> bool:
-    return any(f"{path}__".startswith(paths) for path in (column.path, column.source))
+    def _list_listed(self, relation: Relation, path: str) -> list[Any]:
+        """Return the fields to which a path in the change list leads."""
+        if not self.shown.is_whole(relation.model):
+            return []
+        return [
+            field
+            for field in relation.model._meta.concrete_fields
+            if not self.listed.isdisjoint((path + field.name, path + field.attname))
+            and not may_hold_password(field.name, field)
+        ]
 
 
 def _restrict(model_admin: ModelAdmin[Any], groups: Sequence[ColumnGroup]) -> list[ColumnGroup]:
     """Keep what the admin itself allows, if it says so."""
     hidden = tuple(f"{path}__" for path in getattr(model_admin, "export_exclude", ()))
-    restricted = [
+    # What a path leads to goes with it.
+    return _filter(groups, lambda path: not f"{path}__".startswith(hidden))
+
+
+def _leave_out(groups: Sequence[ColumnGroup], names: Collection[str]) -> list[ColumnGroup]:
+    return _filter(groups, lambda path: path not in names)
+
+
+def _filter(groups: Sequence[ColumnGroup], keeps: Callable[[str], bool]) -> list[ColumnGroup]:
+    """Return the groups with the columns of which the path is kept, and that of the source."""
+    filtered = [
         replace(
             group,
-            # What a path leads to goes with it.
-            columns=[each for each in group.columns if not _comes_from(each, hidden)],
+            columns=[each for each in group.columns if keeps(each.path) and keeps(each.source)],
         )
         for group in groups
     ]
-    return [group for group in restricted if group.columns or not group.path]
+    return [group for group in filtered if group.columns or not group.path]
 
 
 def _tell_apart(groups: Sequence[ColumnGroup]) -> list[ColumnGroup]:
