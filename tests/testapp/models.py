@@ -60,6 +60,17 @@ class Passport(models.Model):
         return str(self.pk)
 
 
+class Letter(models.Model):
+    """Two ways to one model, and a field whose name is the header of another column."""
+
+    Kind = models.CharField(max_length=10, choices=[("n", "Note"), ("b", "Bill")])
+    sender = models.ForeignKey(Author, models.CASCADE, related_name="sent_letters")
+    receiver = models.ForeignKey(Author, models.CASCADE, related_name="letters")
+
+    def __str__(self):
+        return str(self.pk)
+
+
 class Comic(Book):
     artist = models.CharField(max_length=100)
 

@@ -10,10 +10,15 @@ from django.db.models import Count, F, Value
 from django.forms import PasswordInput
 from django.test import RequestFactory
 
+from django_infra.exporter.changelists.groups import (
+    ColumnGroup,
+    OfferedColumn,
+    list_columns,
+    tell_apart,
+)
 from django_infra.exporter.changelists.offers import (
     get_computed_names,
     get_default_paths,
-    list_columns,
     list_groups,
 )
 from django_infra.exporter.changelists.rows import get_rows
@@ -310,3 +315,12 @@ def test_what_is_kept_back_has_no_labels_either(offer, monkeypatch, name):
     assert "author__get_email_display" in get_paths(offer(Book))
     monkeypatch.setattr(kind, "export_exclude", [f"author__{name}"], raising=False)
     assert "author__get_email_display" not in get_paths(offer(Book))
+
+
+def test_headers_are_told_apart_until_none_is_left():
+    groups = [
+        ColumnGroup("", "", [OfferedColumn("a", "A", "A"), OfferedColumn("b", "A", "A")]),
+        ColumnGroup("", "c__", [OfferedColumn("c__d", "A", "A (a)")]),
+    ]
+    headers = [column.header for column in list_columns(tell_apart(groups)).values()]
+    assert headers == ["A (a) (a)", "A (b)", "A (a) (c__d)"]

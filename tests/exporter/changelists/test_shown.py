@@ -20,11 +20,12 @@ from django.test import Client, RequestFactory, override_settings
 from django.urls import path
 
 from django_infra.exporter.admin import QueryExportAdmin, export_selected
-from django_infra.exporter.changelists.offers import list_columns, list_groups
+from django_infra.exporter.changelists.groups import list_columns
+from django_infra.exporter.changelists.offers import list_groups
 from django_infra.exporter.changelists.rows import get_rows
 from django_infra.exporter.models import QueryExport
 from generated import given, st
-from testapp.models import Author, Book, LivingAuthor, Passport, Publisher
+from testapp.models import Author, Book, Letter, LivingAuthor, Passport, Publisher
 
 pytestmark = pytest.mark.django_db
 
@@ -238,6 +239,7 @@ def make_user(names):
     return User.objects.get(pk=user.pk)
 
 
+@pytest.mark.timeout(600)
 @given(sites())
 def test_each_offered_value_stands_on_a_page_of_the_site(drawn):
     registered, permissions = drawn
@@ -451,3 +453,52 @@ def test_an_admin_of_another_model_that_cannot_be_asked_is_no_hindrance():
     own = type("Own", (ModelAdmin,), {"has_view_permission": has_view_permission})
     own.export_same_for_all_rows = True
     assert list_offered({Author: ModelAdmin, Publisher: own}, "author__publisher__") == set()
+
+
+# Once for each model
+
+
+def count_calls(names, calls):
+    """Return the class of an admin that counts the calls of its methods by model."""
+
+    def make(name):
+        def method(self, *args, **kwargs):
+            calls.append((name, self.model))
+            return getattr(super(kind, self), name)(*args, **kwargs)
+
+        return method
+
+    attrs = {name: make(name) for name in names} | {"export_same_for_all_rows": True}
+    kind = type("Own", (PlainBookAdmin,), attrs)
+    return kind
+
+
+def test_each_model_is_looked_at_once_however_many_ways_lead_there(settings):
+    calls = []
+    kind = count_calls(["get_fieldsets", "get_list_display", "get_queryset"], calls)
+    registered = dict.fromkeys((Letter, Author, Publisher, Passport), kind)
+    settings.EXPORTER_ADMIN_RELATED_DEPTH = 5
+    with serve(registered) as site:
+        request = RequestFactory().get("/")
+        request.user = make_user([*EVERYTHING, "view_letter"])
+        model_admin = site.get_model_admin(Letter)
+        calls.clear()
+        groups = list_groups(model_admin, request, Letter.objects.all())
+    assert [group.path for group in groups if group.path.endswith("publisher__")] == [
+        "sender__publisher__",
+        "receiver__publisher__",
+    ]
+    related = [(name, model) for name, model in calls if model is not Letter]
+    assert len(related) == len(set(related))
+    assert {model for _, model in related} == {Author, Publisher, Passport}
+
+
+def test_what_is_offered_takes_no_query_for_each_model(settings, django_assert_num_queries):
+    registered = dict.fromkeys((Letter, Author, Publisher, Passport), PlainBookAdmin)
+    settings.EXPORTER_ADMIN_RELATED_DEPTH = 5
+    with serve(registered) as site:
+        request = RequestFactory().get("/")
+        request.user = make_user([*EVERYTHING, "view_letter"])
+        # Those of the user and of the user's groups.
+        with django_assert_num_queries(2):
+            list_groups(site.get_model_admin(Letter), request, Letter.objects.all())
