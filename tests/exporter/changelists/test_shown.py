@@ -13,10 +13,11 @@ from django.contrib import admin
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.models import Permission, User
-from django.db import transaction
+from django.db import models, transaction
 from django.db.models import F, Value
 from django.db.models.functions import Concat
 from django.test import Client, RequestFactory, override_settings
+from django.test.utils import isolate_apps
 from django.urls import path
 
 from django_infra.exporter.admin import QueryExportAdmin, export_selected
@@ -401,6 +402,39 @@ def test_rows_that_a_default_manager_keeps_back_are_not_offered(monkeypatch):
     rows = Author.objects.exclude(name="")
     monkeypatch.setattr(Author._default_manager, "get_queryset", rows.all, raising=False)
     assert list_offered({Author: ModelAdmin}) == set()
+
+
+def test_pages_of_rows_of_another_database_show_none_of_these():
+    def get_queryset(self, request):
+        return Author.objects.using("other")
+
+    own = type("Own", (ModelAdmin,), {"get_queryset": get_queryset})
+    assert list_offered({Author: own}) == set()
+
+
+@isolate_apps("testapp")
+@pytest.mark.parametrize(
+    ("registered", "is_offered"),
+    [
+        ({}, False),
+        ({Author: ModelAdmin}, True),
+        ({Author: type("Own", (ModelAdmin,), {"fields": ["name"]})}, False),
+    ],
+)
+def test_a_key_that_is_a_value_of_another_row_is_offered_where_that_is(
+    admin_user, registered, is_offered
+):
+    class Reply(models.Model):
+        author = models.ForeignKey(Author, models.CASCADE, to_field="email", related_name="+")
+
+        class Meta:
+            app_label = "testapp"
+
+        def __str__(self):
+            return str(self.pk)
+
+    with serve({Reply: PlainBookAdmin, **registered}) as site:
+        assert ("author" in offer(site, admin_user, Reply)[1]) is is_offered
 
 
 def test_permissions_that_depend_on_the_row_hide_nothing_that_the_list_shows():

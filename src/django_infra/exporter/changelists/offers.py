@@ -34,7 +34,7 @@ def list_groups(
     model_admin: ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Any, Any]
 ) -> list[ColumnGroup]:
     """Return the columns that the user may export: those of the model first, then the related."""
-    shown = Shown(model_admin, request)
+    shown = Shown(model_admin, request, using=queryset.db)
     fields = shown.list_own_fields()
     related = RelatedGroups(shown, _list_paths(model_admin, request))
     groups = [

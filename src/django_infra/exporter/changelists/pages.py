@@ -96,9 +96,11 @@ def ask(source: Any, function: Callable[[], T], default: T) -> T:
         return default
 
 
-def has_every_row(rows: Any) -> bool:
-    """Tell whether the queryset keeps no row of its model back, and shows each as it is."""
+def has_every_row(rows: Any, *, using: str) -> bool:
+    """Tell whether the queryset keeps no row of the database back, and shows each as it is."""
     if not isinstance(rows, QuerySet) or rows._iterable_class is not ModelIterable:
+        return False
+    if rows.db != using:
         return False
     query = rows.query
     is_cut = query.where or query.is_sliced or query.combinator or query.distinct_fields
@@ -147,12 +149,15 @@ class Page:
             return False
         return self._may_view and (self.parent is None or Page(self.parent, self.request).has_form)
 
-    @cached_property
-    def shows_every_row(self) -> bool:
-        """Whether no row is kept from the user, as a join would not know which."""
+    def shows_every_row(self, *, using: str) -> bool:
+        """Tell whether no row is kept from the user, as a join would not know which."""
         if not are_djangos(self.source, LIST_METHODS):
             return False
-        return has_every_row(ask(self.source, lambda: self.source.get_queryset(self.request), None))
+        return has_every_row(self._rows, using=using)
+
+    @cached_property
+    def _rows(self) -> Any:
+        return ask(self.source, lambda: self.source.get_queryset(self.request), None)
 
     @cached_property
     def listed(self) -> frozenset[Any]:

@@ -35,9 +35,11 @@ class Inline:
 class Shown:
     """What the site of a change list shows to the user; each model is looked at once."""
 
-    def __init__(self, model_admin: ModelAdmin[Any], request: HttpRequest) -> None:
+    def __init__(self, model_admin: ModelAdmin[Any], request: HttpRequest, *, using: str) -> None:
         self.model_admin = model_admin
         self.request = request
+        # The database of the rows, and of all that a join finds.
+        self.using = using
         self.list_fields = cache(self._list_fields)
         self.is_whole = cache(self._is_whole)
         self._find_fields = cache(self._collect_fields)
@@ -69,7 +71,7 @@ class Shown:
 
     def _is_whole(self, model: type[models.Model]) -> bool:
         """Tell whether pages follow relations to every row of the model, as joins do."""
-        return has_every_row(model._base_manager.all())
+        return has_every_row(model._base_manager.using(self.using), using=self.using)
 
     def _collect_fields(self, model: type[models.Model], came_by: Any) -> frozenset[str]:
         if not self.is_whole(model):
@@ -90,7 +92,7 @@ class Shown:
         """Yield the pages that show the rows to which a relation leads."""
         for model_admin in self._admins[_get_concrete(model)]:
             page = self._pages[model_admin]
-            if page.is_listed and page.shows_every_row:
+            if page.is_listed and page.shows_every_row(using=self.using):
                 yield page
         for inline in self._list_inlines(model):
             # A row that belongs to no other is on no page.
@@ -124,7 +126,7 @@ class Shown:
     def _inlines(self) -> Mapping[Any, Sequence[Inline]]:
         found: dict[Any, list[Inline]] = defaultdict(list)
         for model_admin, page in self._pages.items():
-            if not (page.has_form and page.shows_every_row):
+            if not (page.has_form and page.shows_every_row(using=self.using)):
                 continue
             if not (page.is_declared_same or are_djangos(model_admin, INLINE_METHODS)):
                 continue
@@ -145,7 +147,7 @@ class Shown:
                 continue
             key: Any = _get_foreign_key(model_admin.model, source.model, fk_name=source.fk_name)
             is_of_all = _get_concrete(key.related_model) is _get_concrete(model_admin.model)
-            if is_of_all and page.has_form and page.shows_every_row:
+            if is_of_all and page.has_form and page.shows_every_row(using=self.using):
                 found.append(Inline(page, key))
         return found
 
