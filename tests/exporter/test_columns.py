@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections import UserList, deque
+from dataclasses import FrozenInstanceError
 from types import MappingProxyType
 
 import pytest
@@ -11,13 +12,16 @@ from django.db.models import Window as Over
 from django.db.models.functions import Lower, RowNumber
 from django.utils.translation import gettext_lazy, override
 
-from django_infra.exporter.columns import select
+from django_infra.exporter.columns import Column, select
 from django_infra.exporter.exceptions import (
     DuplicateHeader,
     InvalidQuerySet,
     InvalidValues,
     UnknownField,
 )
+from django_infra.exporter.export import export_queryset
+from exporter.conftest import read as read_file
+from exporter.conftest import write_expected
 from generated import given, st
 from ids import make_id
 from testapp.models import Author, Book, Comic, Note, Profile, Publisher, Translation
@@ -600,3 +604,55 @@ def test_combined_models_have_no_expressions(books):
 def test_a_union_with_nothing_is_no_union(books):
     assert get_headers(select(books.union(), ["author__name"])) == ["author__name"]
     assert get_headers(select(Profile.objects.none(), ["name"])) == ["name"]
+
+
+# Columns as objects
+
+
+def test_a_column_is_a_value_and_a_header(books):
+    values = ["pages", Column("title", "id"), Column("title"), Column(Lower("title"), "pages ")]
+    selection = select(books, values)
+    assert [column.header for column in selection.columns] == ["pages", "id", "title", "pages "]
+    assert [column.value for column in selection.columns[:3]] == ["pages", "title", "title"]
+
+
+def test_columns_can_be_compared_and_not_changed():
+    column = Column("title", "Title")
+    assert column == Column("title", header="Title") != Column("Title", "title")
+    with pytest.raises(FrozenInstanceError):
+        column.header = "Other"
+
+
+@pytest.mark.parametrize(
+    ("value", "header"),
+    [(1, "One"), (None, "None"), (F("id").asc(), "Id"), ("id", 1)],
+)
+def test_what_is_no_column_is_refused_where_it_is_written(value, header):
+    with pytest.raises(InvalidValues, match=r"^Column\(.*\.$"):
+        Column(value, header)
+
+
+def test_a_column_of_an_expression_needs_a_header():
+    with pytest.raises(InvalidValues, match="has the header None, which is no text"):
+        Column(Lower("title"))
+
+
+def test_two_columns_cannot_have_one_header(books):
+    with pytest.raises(DuplicateHeader, match="'id'"):
+        select(books, ["id", Column("title", "id")])
+
+
+def test_a_lazy_header_is_translated_for_each_export(books):
+    column = Column("title", gettext_lazy("Yes"))
+    for language, header in (("de", "Ja"), ("fr", "Oui")):
+        with override(language):
+            assert select(books, [column]).columns[0].header == header
+
+
+def test_one_name_in_several_columns_is_read_for_each(library):
+    books = Book.objects.order_by("pk")
+    values = ["title", Column("id", "a"), Column("title", "b"), Column(F("id"), "c"), "id"]
+    export = export_queryset(books, values, options={"escape_formulas": False})
+    rows = [(book.title, book.pk, book.title, book.pk, book.pk) for book in books]
+    assert read_file(export) == write_expected(["title", "a", "b", "c", "id"], rows)
+    assert len(rows) > 1

@@ -56,6 +56,29 @@ class Book(models.Model):
         return self.title
 
 
+class Passport(models.Model):
+    """What belongs to one other row, with values that no form has."""
+
+    author = models.OneToOneField(Author, models.CASCADE, related_name="passport")
+    number = models.CharField(max_length=100)
+    token = models.CharField(max_length=100, editable=False)
+    issued_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self):
+        return str(self.pk)
+
+
+class Letter(models.Model):
+    """Two ways to one model, and a field whose name is the header of another column."""
+
+    Kind = models.CharField(max_length=10, choices=[("n", "Note"), ("b", "Bill")])
+    sender = models.ForeignKey(Author, models.CASCADE, related_name="sent_letters")
+    receiver = models.ForeignKey(Author, models.CASCADE, related_name="letters")
+
+    def __str__(self):
+        return str(self.pk)
+
+
 class Comic(Book):
     artist = models.CharField(max_length=100)
 

@@ -35,11 +35,13 @@ class ExporterConfig(AppConfig):
         checks.register(check_runner)
         if apps.is_installed("django.contrib.admin"):
             from django_infra.exporter.changelists.checks import (
+                check_admin_columns,
                 check_admin_settings,
                 check_admin_sites,
             )
             from django_infra.exporter.runners.waiting import check_waiting
 
+            checks.register(check_admin_columns, checks.Tags.admin)
             checks.register(check_admin_settings, checks.Tags.admin)
             checks.register(check_admin_sites, checks.Tags.admin)
             checks.register(check_waiting, checks.Tags.admin)

@@ -23,24 +23,43 @@ from django_infra.exporter.exceptions import (
 )
 
 Value: TypeAlias = str | Combinable
-Values: TypeAlias = Iterable[str] | Mapping[str, Value]
 
 # What values_list() and annotate() raise for what they are given.
 REFUSALS = (FieldError, NotSupportedError, TypeError, ValueError)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Column:
-    """One column of the file."""
+    """One column of the file: a name or an expression, and its header, which may be the name."""
 
-    header: str
     value: Value
+    header: str
+
+    def __init__(self, value: Value, header: str | Promise | None = None) -> None:
+        if header is None and isinstance(value, str):
+            header = value
+        if not isinstance(header, str | Promise):
+            raise InvalidValues(f"Column({value!r}) has the header {header!r}, which is no text.")
+        if not isinstance(value, str) and not _is_expression(value):
+            raise InvalidValues(
+                f"Column({value!r}) is of neither the name of a field nor an expression."
+            )
+        object.__setattr__(self, "value", value)
+        # A lazy translation is one until an export reads it.
+        object.__setattr__(self, "header", header)
 
     def describe(self) -> dict[str, str | None]:
         """Return its name, None for an expression, and its header, as JSON for any database."""
         name = self.value if isinstance(self.value, str) else None
         # PostgreSQL holds no NUL.
         return {"name": name, "header": self.header.replace("\0", "\N{REPLACEMENT CHARACTER}")}
+
+
+Values: TypeAlias = Iterable[str | Column] | Mapping[str, Value]
+
+
+def _is_expression(value: object) -> bool:
+    return hasattr(value, "resolve_expression") and not isinstance(value, OrderBy)
 
 
 @dataclass(frozen=True)
@@ -82,11 +101,11 @@ def select(qs: QuerySet[Any, Any], values: Values) -> Selection:
     if (names := _get_fixed_names(qs)) is not None:
         return _select_fixed(qs, columns, names)
     try:
-        queryset = _select_values(qs, columns)
+        queryset, positions = _select_values(qs, columns)
     except REFUSALS as error:
         raise _explain(qs, columns, error) from error
     _check_compiles(queryset)
-    return Selection(queryset.using(qs.db), columns, range(len(columns)))
+    return Selection(queryset.using(qs.db), columns, positions)
 
 
 def read_columns(values: Values | None) -> Sequence[Column]:
@@ -96,9 +115,9 @@ def read_columns(values: Values | None) -> Sequence[Column]:
             "There is no way to ask for all columns: name those that may leave the database."
         )
     if isinstance(values, Mapping):
-        columns = [_read_item(key, value) for key, value in values.items()]
+        columns = [_read_pair(key, value) for key, value in values.items()]
     elif isinstance(values, Iterable):
-        columns = [_read_name(name) for name in values]
+        columns = [_read_item(value) for value in values]
     else:
         raise InvalidValues(
             f"values must be a list of field names or a mapping, not {reprlib.repr(values)}."
@@ -111,7 +130,7 @@ def read_columns(values: Values | None) -> Sequence[Column]:
     if duplicates := [header for header, count in counts.items() if count > 1]:
         raise DuplicateHeader(
             f"values gives several columns the header {', '.join(map(repr, duplicates))}; "
-            "pass a mapping of names to headers to tell them apart."
+            "pass a mapping of names to headers, or Column(value, header), to tell them apart."
         )
     return columns
 
@@ -125,23 +144,25 @@ def _check_header(header: str) -> None:
         ) from error
 
 
-def _read_name(name: object) -> Column:
+def _read_item(name: object) -> Column:
+    if isinstance(name, Column):
+        return Column(name.value, str(name.header))
     if hasattr(name, "resolve_expression"):
         raise InvalidValues(
             f"values holds the expression {name!r} without a header; annotate() the queryset "
-            "with it, or pass a mapping {header: expression}."
+            "with it, or pass Column(expression, header), or a mapping {header: expression}."
         )
     if not isinstance(name, str):
         raise InvalidValues(f"values holds {name!r}, which is not the name of a field.")
-    return Column(header=name, value=name)
+    return Column(name)
 
 
-def _read_item(key: object, value: Any) -> Column:
+def _read_pair(key: object, value: Any) -> Column:
     if isinstance(key, str | Promise):
-        if hasattr(value, "resolve_expression") and not isinstance(value, OrderBy):
-            return Column(header=str(key), value=value)
+        if _is_expression(value):
+            return Column(value, str(key))
         if isinstance(key, str) and isinstance(value, str | Promise):
-            return Column(header=str(value), value=key)
+            return Column(key, str(value))
     raise InvalidValues(
         f"values maps {key!r} to {value!r}; a mapping goes from a field name to its header, "
         "or from a header to an expression."
@@ -173,7 +194,10 @@ def _select_fixed(
     return Selection(qs.values_list(*names).using(qs.db), columns, positions)
 
 
-def _select_values(qs: QuerySet[Any, Any], columns: Sequence[Column]) -> QuerySet[Any, Any]:
+def _select_values(
+    qs: QuerySet[Any, Any], columns: Sequence[Column]
+) -> tuple[QuerySet[Any, Any], Sequence[int]]:
+    """Return the queryset of the values, and where that of each column stands in its rows."""
     names, expressions = [], {}
     taken = {column.value for column in columns} | _get_taken_names(qs)
     for position, column in enumerate(columns):
@@ -186,7 +210,10 @@ def _select_values(qs: QuerySet[Any, Any], columns: Sequence[Column]) -> QuerySe
                 alias += "x"
             names.append(alias)
             expressions[alias] = column.value
-    return (qs.annotate(**expressions) if expressions else qs).values_list(*names)
+    # Django selects a name once, however often it is asked for.
+    places = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    selected = (qs.annotate(**expressions) if expressions else qs).values_list(*places)
+    return selected, [places[name] for name in names]
 
 
 def _explain(qs: QuerySet[Any, Any], columns: Sequence[Column], error: Exception) -> InvalidValues:

@@ -11,7 +11,7 @@ from django.urls import path
 from django_infra.exporter.admin import QueryExportAdmin, export_selected
 from django_infra.exporter.changelists.requests import ChangeListRequest
 from django_infra.exporter.models import QueryExport
-from testapp.models import Author
+from testapp.models import Author, Book
 
 # Checks of other apps ask the database what it can do.
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
@@ -138,3 +138,19 @@ def test_a_project_whose_admin_exports_nothing_needs_no_runner(settings):
 
 
 urlpatterns = []
+
+
+@pytest.mark.parametrize("is_inline", [False, True])
+def test_what_is_said_of_all_rows_is_yes_or_no(settings, monkeypatch, is_inline):
+    inline = type("Inline", (admin.TabularInline,), {"model": Book})
+    kind = type("Own", (admin.ModelAdmin,), {"inlines": [inline]})
+    site = admin.AdminSite("own")
+    site.register(Author, kind)
+    said = (inline if is_inline else kind), "export_same_for_all_rows"
+    monkeypatch.setattr(*said, True, raising=False)
+    assert find_messages_of(site, settings) == []
+    monkeypatch.setattr(*said, "yes")
+    (message,) = find_messages_of(site, settings)
+    assert message.id == "exporter.E030"
+    assert message.msg.endswith(".export_same_for_all_rows is 'yes', but must be True or False.")
+    assert message.hint

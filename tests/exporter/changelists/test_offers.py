@@ -10,10 +10,15 @@ from django.db.models import Count, F, Value
 from django.forms import PasswordInput
 from django.test import RequestFactory
 
+from django_infra.exporter.changelists.groups import (
+    ColumnGroup,
+    OfferedColumn,
+    list_columns,
+    tell_apart,
+)
 from django_infra.exporter.changelists.offers import (
     get_computed_names,
     get_default_paths,
-    list_columns,
     list_groups,
 )
 from django_infra.exporter.changelists.rows import get_rows
@@ -201,12 +206,12 @@ def test_an_annotation_named_for_a_password_is_offered_if_it_cannot_be_one(
     kind = type(admin.site.get_model_admin(Author))
     rows = Author.objects.annotate(**{name: value})
     monkeypatch.setattr(kind, "get_queryset", lambda *args: rows)
+    column = admin.display(ordering=name)(lambda author: getattr(author, name))
+    monkeypatch.setattr(kind, "list_display", ["name", column])
     assert (name in get_paths(offer(Author))) is is_offered
 
 
-def test_texts_are_kept_back_if_the_form_cannot_say_which_are_secret(
-    offer, admin_user, monkeypatch
-):
+def test_a_form_that_cannot_be_known_offers_nothing(offer, admin_user, monkeypatch):
     def get_form(self, request, obj=None, **kwargs):
         form = ModelAdmin.get_form(self, request, obj, **kwargs)
         form.base_fields["nickname"].widget = PasswordInput()
@@ -216,6 +221,9 @@ def test_texts_are_kept_back_if_the_form_cannot_say_which_are_secret(
     kind = type(admin.site.get_model_admin(Profile))
     monkeypatch.setattr(kind, "fields", ["name", "nickname", "visits"], raising=False)
     monkeypatch.setattr(kind, "get_form", get_form)
+    monkeypatch.setattr(kind, "list_display", ["visits"], raising=False)
+    assert get_paths(offer(Profile, admin_user)) == ["id", "visits"]
+    monkeypatch.setattr(kind, "export_same_for_all_rows", True, raising=False)
     assert get_paths(offer(Profile, admin_user)) == ["id", "visits"]
 
 
@@ -307,3 +315,12 @@ def test_what_is_kept_back_has_no_labels_either(offer, monkeypatch, name):
     assert "author__get_email_display" in get_paths(offer(Book))
     monkeypatch.setattr(kind, "export_exclude", [f"author__{name}"], raising=False)
     assert "author__get_email_display" not in get_paths(offer(Book))
+
+
+def test_headers_are_told_apart_until_none_is_left():
+    groups = [
+        ColumnGroup("", "", [OfferedColumn("a", "A", "A"), OfferedColumn("b", "A", "A")]),
+        ColumnGroup("", "c__", [OfferedColumn("c__d", "A", "A (a)")]),
+    ]
+    headers = [column.header for column in list_columns(tell_apart(groups)).values()]
+    assert headers == ["A (a) (a)", "A (b)", "A (a) (c__d)"]

@@ -29,7 +29,8 @@ from django_infra.exporter.admin.pages import ExportPages
 from django_infra.exporter.admin.remembered import remember
 from django_infra.exporter.admin.starts import run, start
 from django_infra.exporter.changelists.export import NAME, capture, make_params
-from django_infra.exporter.changelists.offers import ColumnGroup, get_computed_names, list_groups
+from django_infra.exporter.changelists.groups import ColumnGroup
+from django_infra.exporter.changelists.offers import get_computed_names, list_groups
 from django_infra.exporter.changelists.rows import clean_query, get_rows
 from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import (

@@ -11,7 +11,7 @@ from django.core.exceptions import NON_FIELD_ERRORS
 from django.utils.translation import gettext_lazy as _
 
 from django_infra.exporter.changelists.export import HEADERS
-from django_infra.exporter.changelists.offers import ColumnGroup
+from django_infra.exporter.changelists.groups import ColumnGroup
 from django_infra.exporter.exceptions import (
     HandoverFailed,
     InvalidParams,

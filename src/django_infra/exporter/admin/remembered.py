@@ -8,7 +8,8 @@ from django.contrib.admin import ModelAdmin
 from django.http import HttpRequest
 
 from django_infra.exporter.changelists.export import NAME
-from django_infra.exporter.changelists.offers import ColumnGroup, get_default_paths
+from django_infra.exporter.changelists.groups import ColumnGroup
+from django_infra.exporter.changelists.offers import get_default_paths
 from django_infra.exporter.models import QueryExport
 
 

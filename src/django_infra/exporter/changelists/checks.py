@@ -93,6 +93,32 @@ def _has_pages(site: AdminSite) -> bool:
     return any(model._meta.label == EXPORTS for model in site._registry)
 
 
+def check_admin_columns(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Check what admins and inlines say of the columns that may be exported."""
+    if getattr(settings, "ROOT_URLCONF", None):
+        _ = get_resolver().url_patterns
+    sites: Any = all_sites
+    kinds = dict.fromkeys(
+        kind
+        for site in sites
+        for model_admin in site._registry.values()
+        for kind in (type(model_admin), *model_admin.inlines)
+    )
+    return [
+        Error(
+            f"{kind.__qualname__}.export_same_for_all_rows is {value!r}, but must be True or "
+            "False.",
+            hint="True says that its pages hide nothing of some rows alone.",
+            obj=kind,
+            id="exporter.E030",
+        )
+        for kind in kinds
+        if not isinstance(value := getattr(kind, "export_same_for_all_rows", False), bool)
+    ]
+
+
 def _list_offering(site: AdminSite) -> list[str]:
     """Return the models whose change lists have a URL and the action."""
     return [

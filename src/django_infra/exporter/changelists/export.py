@@ -10,15 +10,17 @@ from typing import Any
 from django import forms
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import EmptyResultSet
+from django.db import connections
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from django_infra.exporter.changelists import offers
+from django_infra.exporter.changelists.groups import list_columns
+from django_infra.exporter.changelists.offers import list_groups
 from django_infra.exporter.changelists.requests import get_hook, make_request
 from django_infra.exporter.changelists.rights import may_view
 from django_infra.exporter.changelists.rows import clean_query, find_admin, get_rows, read_rows
-from django_infra.exporter.columns import Value, Values
+from django_infra.exporter.columns import Column, Values
 from django_infra.exporter.exceptions import ExportNotPermitted, InvalidParams
 from django_infra.exporter.named import NamedExport
 from django_infra.exporter.params import serialize
@@ -65,7 +67,7 @@ class ChangeListExport(NamedExport):
     def get_values(self, params: dict[str, Any], user: Any) -> Values:
         request, rows = self._open(params, user)
         model_admin = find_admin(params["site"], params["model"])
-        columns = offers.list_columns(offers.list_groups(model_admin, request, rows))
+        columns = list_columns(list_groups(model_admin, request, rows))
         paths: list[str] = params["columns"]
         if refused := [path for path in paths if path not in columns]:
             raise ExportNotPermitted(
@@ -74,13 +76,13 @@ class ChangeListExport(NamedExport):
             )
         if len(set(paths)) < len(paths):
             raise InvalidParams(f"A column is chosen twice: {', '.join(map(repr, paths))}.")
-        values: dict[str, Value] = {}
-        for column in map(columns.__getitem__, paths):
-            header = column.path if params["headers"] == "names" else column.header
-            # A mapping goes from a name to its header, or from a header to an expression.
-            is_name = isinstance(column.value, str)
-            values[column.path if is_name else header] = header if is_name else column.value
-        return values
+        vendor = connections[rows.db].vendor
+        return [
+            Column(
+                each.get_value(vendor), each.path if params["headers"] == "names" else each.header
+            )
+            for each in map(columns.__getitem__, paths)
+        ]
 
     def get_options(self, params: dict[str, Any], user: Any) -> Mapping[str, Any]:
         return params["options"] or {}

@@ -22,6 +22,7 @@ class Relation:
     # What makes it, and the model whose admin shows that or does not.
     field: Any
     owner: type[models.Model]
+    is_backward: bool = False
 
 
 def list_relations(model: type[models.Model]) -> Iterator[Relation]:
@@ -38,4 +39,4 @@ def list_relations(model: type[models.Model]) -> Iterator[Relation]:
             related = relation.related_model
             label = str(capfirst(related._meta.verbose_name))
             back = relation.field
-            yield Relation(relation.name, label, related, back.name, back, related)
+            yield Relation(relation.name, label, related, back.name, back, related, True)

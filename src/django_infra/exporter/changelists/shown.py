@@ -1,146 +1,156 @@
-"""The models, and the fields of each, that the admin lets a user see."""
+"""The fields of each model that some page of a site shows to a user."""
 
 from __future__ import annotations
 
-import logging
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, cast
+from functools import cache, cached_property, partial
+from typing import Any
 
-from django import forms
 from django.contrib.admin import ModelAdmin
-from django.contrib.admin.utils import flatten_fieldsets
-from django.contrib.auth import get_permission_codename
-from django.contrib.auth.forms import ReadOnlyPasswordHashWidget
 from django.db import models
+from django.forms.models import _get_foreign_key
 from django.http import HttpRequest
 
-logger = logging.getLogger(__name__)
-
-# What says something about a password, such as when it was changed, and cannot hold one.
-HARMLESS = (
-    models.BooleanField,
-    models.DateField,
-    models.DurationField,
-    models.ForeignKey,
-    models.IntegerField,
+from django_infra.exporter.changelists.pages import (
+    FORMSET_METHODS,
+    INLINE_METHODS,
+    Page,
+    are_djangos,
+    ask,
+    has_every_row,
 )
-PASSWORD_WIDGETS = (forms.PasswordInput, ReadOnlyPasswordHashWidget)
-
-
-def may_hold_password(name: str, field: models.Field[Any, Any] | None) -> bool:
-    return "password" in name.lower() and not isinstance(field, HARMLESS)
+from django_infra.exporter.changelists.relations import Relation
 
 
 @dataclass(frozen=True)
+class Inline:
+    """An inline on the pages of all rows of a model, and the foreign key that leads there."""
+
+    page: Page
+    key: models.ForeignKey[Any, Any]
+
+
 class Shown:
-    """What the admin of one model shows to the user."""
+    """What the site of a change list shows to the user; each model is looked at once."""
 
-    model: type[models.Model]
-    model_admin: ModelAdmin[Any] | None
-    request: HttpRequest
+    def __init__(self, model_admin: ModelAdmin[Any], request: HttpRequest, *, using: str) -> None:
+        self.model_admin = model_admin
+        self.request = request
+        # The database of the rows, and of all that a join finds.
+        self.using = using
+        self.list_fields = cache(self._list_fields)
+        self.is_whole = cache(self._is_whole)
+        self._find_fields = cache(self._collect_fields)
 
-    def list_fields(self) -> list[Any]:
-        fields = [field for field in self.model._meta.concrete_fields if self._may_leave(field)]
-        if self.model_admin is None:
-            return fields
-        return [field for field in fields if self._is_shown(field)]
+    def list_own_fields(self) -> list[Any]:
+        """Return the fields of the rows of the change list, whose list the user sees."""
+        fields = Page(self.model_admin, self.request).list_fields(self.model_admin.model)
+        return [field for field in fields if self._may_have_key(field)]
 
-    def _may_leave(self, field: Any) -> bool:
-        if may_hold_password(field.name, field):
-            return False
-        if self._form_fields is None:
-            # Any text may be what the form asks for as a password.
-            return field.primary_key or isinstance(field, HARMLESS) or field.name in self._listed
-        widget = getattr(self._form_fields.get(field.name), "widget", None)
-        return not isinstance(widget, PASSWORD_WIDGETS)
+    def _list_fields(self, model: type[models.Model], came_by: Any = None) -> list[Any]:
+        """Return the fields of all rows of a model, or of those that a one-to-one leads back to."""
+        shown = self._find_fields(model, came_by)
+        return [
+            field
+            for field in model._meta.concrete_fields
+            if field.name in shown and self._may_have_key(field)
+        ]
 
-    def _is_shown(self, field: Any) -> bool:
-        if field.name in self._hidden:
-            return False
-        if field.primary_key or field.name in self._shown or field.attname in self._shown:
+    def may_follow(self, relation: Relation, fields: Sequence[Any]) -> bool:
+        """Tell whether the user sees what the relation leads to, and from which of the rows.
+
+        ``fields`` are those that the user sees of the model from which it leads.
+        """
+        if not relation.is_backward:
+            return relation.field in fields and bool(self._find_fields(relation.model, None))
+        # An inline stands on the page of the row that its foreign key leads to.
+        is_inline = any(each.key == relation.field for each in self._list_inlines(relation.model))
+        return is_inline or relation.field in self.list_fields(relation.model)
+
+    def _is_whole(self, model: type[models.Model]) -> bool:
+        """Tell whether pages follow relations to every row of the model, as joins do."""
+        return has_every_row(model._base_manager.using(self.using), using=self.using)
+
+    def _collect_fields(self, model: type[models.Model], came_by: Any) -> frozenset[str]:
+        if not self.is_whole(model):
+            return frozenset()
+        kept_back = {
+            name
+            for model_admin in self._admins[_get_concrete(model)]
+            for name in getattr(model_admin, "export_exclude", ())
+        }
+        shown = {
+            field.name
+            for page in self._list_pages(model, came_by)
+            for field in page.list_fields(model)
+        }
+        return frozenset(shown - kept_back)
+
+    def _list_pages(self, model: type[models.Model], came_by: Any) -> Iterator[Page]:
+        """Yield the pages that show the rows to which a relation leads."""
+        for model_admin in self._admins[_get_concrete(model)]:
+            page = self._pages[model_admin]
+            if page.is_listed and page.shows_every_row(using=self.using):
+                yield page
+        for inline in self._list_inlines(model):
+            # A row that belongs to no other is on no page.
+            if inline.key == came_by or not inline.key.null:
+                yield inline.page
+
+    def _list_inlines(self, model: type[models.Model]) -> Sequence[Inline]:
+        return self._inlines.get(_get_concrete(model), ())
+
+    def _may_have_key(self, field: Any) -> bool:
+        """Tell whether the value is none of another row that the user does not see there."""
+        if not field.is_relation or field.target_field.primary_key:
             return True
-        # No form has such a field, unless somebody puts it there.
-        return not field.editable and self._shows_all
+        target = field.target_field
+        return not target.is_relation and target.name in self._find_fields(target.model, None)
 
     @cached_property
-    def _hidden(self) -> set[str]:
-        exclude = self._admin.get_exclude(self.request, None) or ()
-        return {*exclude, *getattr(self._admin, "export_exclude", ())}
+    def _admins(self) -> Mapping[Any, Sequence[Any]]:
+        """Return the admins of each model and of its proxies."""
+        found: dict[Any, list[Any]] = defaultdict(list)
+        for model, model_admin in self.model_admin.admin_site._registry.items():
+            found[_get_concrete(model)].append(model_admin)
+        return found
 
     @cached_property
-    def _shown(self) -> set[Any]:
-        return {*self._listed, *self._form_names}
+    def _pages(self) -> Mapping[Any, Page]:
+        admins = self.model_admin.admin_site._registry.values()
+        return {each: Page(each, self.request) for each in admins}
 
     @cached_property
-    def _listed(self) -> set[Any]:
-        return set(self._admin.get_list_display(self.request))
+    def _inlines(self) -> Mapping[Any, Sequence[Inline]]:
+        found: dict[Any, list[Inline]] = defaultdict(list)
+        for model_admin, page in self._pages.items():
+            if not (page.has_form and page.shows_every_row(using=self.using)):
+                continue
+            if not (page.is_declared_same or are_djangos(model_admin, INLINE_METHODS)):
+                continue
+            nothing: list[Inline] = []
+            for inline in ask(model_admin, partial(self._open_inlines, model_admin), nothing):
+                found[_get_concrete(inline.page.source.model)].append(inline)
+        return found
 
-    @cached_property
-    def _shows_all(self) -> bool:
-        """Whether nobody has chosen the fields of the form."""
-        kind = type(self._admin)
-        if kind.get_fields is not ModelAdmin.get_fields:
-            return False
-        chosen = self._admin.fields or self._admin.fieldsets
-        return kind.get_fieldsets is ModelAdmin.get_fieldsets and not chosen
-
-    @cached_property
-    def _form_names(self) -> set[Any]:
-        """Return the names in the form of a row; that of a new one may have others."""
-        try:
-            return set(flatten_fieldsets(self._admin.get_fieldsets(self.request, self.model())))
-        except Exception:
-            logger.warning("The fields of %r are not known.", self._admin, exc_info=True)
-            return set()
-
-    @cached_property
-    def _form_fields(self) -> dict[str, forms.Field] | None:
-        """Return the fields of the form, or None if they are not known."""
-        if self.model_admin is None:
-            return {}
-        try:
-            form = self.model_admin.get_form(self.request, self.model())
-            return dict(form.base_fields)
-        except Exception:
-            logger.warning("The form of %r is not known.", self.model_admin, exc_info=True)
-            return None
-
-    @property
-    def _admin(self) -> Any:
-        return self.model_admin
+    def _open_inlines(self, model_admin: Any) -> list[Inline]:
+        """Return those of which the user sees the same of all rows."""
+        found = []
+        for source in model_admin.get_inline_instances(self.request, model_admin.model()):
+            # Generic ones have no foreign key that a query could follow.
+            if hasattr(source, "ct_field"):
+                continue
+            page = Page(source, self.request, parent=model_admin)
+            if not (page.is_declared_same or are_djangos(source.formset, FORMSET_METHODS)):
+                continue
+            key: Any = _get_foreign_key(model_admin.model, source.model, fk_name=source.fk_name)
+            is_of_all = _get_concrete(key.related_model) is _get_concrete(model_admin.model)
+            if is_of_all and page.has_form and page.shows_every_row(using=self.using):
+                found.append(Inline(page, key))
+        return found
 
 
-def list_fields(
-    model_admin: ModelAdmin[Any], request: HttpRequest, model: type[models.Model]
-) -> list[Any]:
-    found = model_admin if model is model_admin.model else _find_admin(model_admin, model)
-    return Shown(model, found, request).list_fields()
-
-
-def _find_admin(model_admin: ModelAdmin[Any], model: type[models.Model]) -> ModelAdmin[Any] | None:
-    """Return the admin of the model on the same site, or of what it is a proxy for."""
-    registered: Any = model_admin.admin_site._registry
-    found = registered.get(model) or registered.get(model._meta.concrete_model)
-    return cast("ModelAdmin[Any] | None", found)
-
-
-def may_view(model_admin: ModelAdmin[Any], request: HttpRequest, model: type[models.Model]) -> bool:
-    if (own := _find_admin(model_admin, model)) is not None:
-        return own.has_view_or_change_permission(request) and _shows_all_rows(own, request)
-    opts = model._meta
-    return any(
-        request.user.has_perm(f"{opts.app_label}.{get_permission_codename(action, opts)}")
-        for action in ("view", "change")
-    )
-
-
-def _shows_all_rows(model_admin: ModelAdmin[Any], request: HttpRequest) -> bool:
-    """Tell whether no row is kept from the user, as a join would not know which."""
-    try:
-        rows = model_admin.get_queryset(request)
-    except Exception:
-        # Of what middleware adds to a request that a worker's has not.
-        logger.warning("The rows of %r are not known.", model_admin, exc_info=True)
-        return False
-    return bool(rows.query.where == model_admin.model._default_manager.all().query.where)
+def _get_concrete(model: type[models.Model]) -> Any:
+    return model._meta.concrete_model

@@ -1,0 +1,245 @@
+"""What the pages of one ModelAdmin, or of one inline, show of each of its rows."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, TypeVar
+
+from django import forms
+from django.contrib.admin.utils import flatten_fieldsets
+from django.contrib.auth.forms import ReadOnlyPasswordHashWidget
+from django.db import models
+from django.db.models import QuerySet
+from django.db.models.query import ModelIterable
+from django.http import HttpRequest
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# What says something about a password, such as when it was changed, and cannot hold one.
+HARMLESS = (
+    models.BooleanField,
+    models.DateField,
+    models.DurationField,
+    models.ForeignKey,
+    models.IntegerField,
+)
+PASSWORD_WIDGETS = (forms.PasswordInput, ReadOnlyPasswordHashWidget)
+
+# What Django calls with a row, or in place of its page: a project's own may hide what it likes of
+# the row, or the row.
+ROW_METHODS = (
+    "_changeform_view",
+    "_get_form_for_get_fields",
+    "change_view",
+    "changeform_view",
+    "get_exclude",
+    "get_fields",
+    "get_fieldsets",
+    "get_form",
+    "get_formset",
+    "get_object",
+    "get_readonly_fields",
+    "has_view_or_change_permission",
+    "has_view_permission",
+    "render_change_form",
+)
+INLINE_METHODS = (
+    "_create_formsets",
+    "get_formset_kwargs",
+    "get_formsets_with_inlines",
+    "get_inline_formsets",
+    "get_inline_instances",
+    "get_inlines",
+)
+LIST_METHODS = ("get_changelist", "get_changelist_instance")
+FORM_METHODS = ("__getitem__", "__init__", "get_initial_for_field")
+FORMSET_METHODS = ("__init__", "__iter__", "_construct_form", "forms", "get_queryset")
+FIELD_METHODS = ("bound_data", "get_bound_field", "prepare_value")
+WIDGET_METHODS = ("format_value", "get_context", "render")
+QUERYSET_METHODS = ("__iter__", "_fetch_all", "get", "iterator")
+
+
+def may_hold_password(name: str, field: models.Field[Any, Any] | None) -> bool:
+    return "password" in name.lower() and not isinstance(field, HARMLESS)
+
+
+def are_djangos(owner: Any, names: tuple[str, ...]) -> bool:
+    """Tell whether nobody but Django defines these attributes of an object or a class."""
+    kind = owner if isinstance(owner, type) else type(owner)
+    if kind is not owner and not vars(owner).keys().isdisjoint(names):
+        return False
+    return all(_is_djangos(kind, name) for name in names)
+
+
+def _is_djangos(kind: type, name: str) -> bool:
+    definer = next((each for each in kind.__mro__ if name in vars(each)), object)
+    is_inside = definer.__module__.partition(".")[0] == "django"
+    # Django's metaclasses give their own module to a class that is made without a statement.
+    known = vars(sys.modules[definer.__module__]).get(definer.__qualname__) if is_inside else None
+    return definer in (object, known)
+
+
+def ask(source: Any, function: Callable[[], T], default: T) -> T:
+    """Return what a project's code answers, or the default if it fails.
+
+    It may need what middleware adds to a request, and a worker's request has not.
+    """
+    try:
+        return function()
+    except Exception:
+        logger.warning("What %r shows is not known.", source, exc_info=True)
+        return default
+
+
+def has_every_row(rows: Any, *, using: str) -> bool:
+    """Tell whether the queryset keeps no row of the database back, and shows each as it is."""
+    if not isinstance(rows, QuerySet) or rows._iterable_class is not ModelIterable:
+        return False
+    if rows.db != using:
+        return False
+    query = rows.query
+    is_cut = query.where or query.is_sliced or query.combinator or query.distinct_fields
+    return not (is_cut or query.extra_tables) and are_djangos(rows, QUERYSET_METHODS)
+
+
+class Page:
+    """The list and the form of a ModelAdmin, or the form of an inline, for one user."""
+
+    def __init__(self, source: Any, request: HttpRequest, *, parent: Any = None) -> None:
+        self.source = source
+        self.request = request
+        # Whose page an inline stands on.
+        self.parent = parent
+
+    def list_fields(self, model: type[models.Model]) -> list[Any]:
+        """Return the fields of which the user sees the values, in all rows."""
+        if not (self.is_listed or self.has_form):
+            return []
+        return [field for field in model._meta.concrete_fields if self._shows(field)]
+
+    def _shows(self, field: Any) -> bool:
+        if may_hold_password(field.name, field) or field.name in self._hidden:
+            return False
+        widget = getattr(self._form_fields.get(field.name), "widget", None)
+        if isinstance(widget, PASSWORD_WIDGETS):
+            return False
+        if field.primary_key or field.name in self.listed or field.attname in self.listed:
+            return True
+        if field.name in self._names:
+            return field.name in self._readonly or self._is_in_form(field)
+        if field.attname in self._names:
+            return field.attname in self._readonly
+        # No form has such a field, and when a row was made or changed is no secret of it.
+        is_time = isinstance(field, models.DateField | models.TimeField)
+        return is_time and not field.editable and self._shows_all
+
+    @cached_property
+    def is_listed(self) -> bool:
+        return self.parent is None and self._may_view
+
+    @cached_property
+    def has_form(self) -> bool:
+        """Whether the user can open the same form of every row."""
+        if not self._is_same_for_all_rows:
+            return False
+        return self._may_view and (self.parent is None or Page(self.parent, self.request).has_form)
+
+    def shows_every_row(self, *, using: str) -> bool:
+        """Tell whether no row is kept from the user, as a join would not know which."""
+        if not are_djangos(self.source, LIST_METHODS):
+            return False
+        return has_every_row(self._rows, using=using)
+
+    @cached_property
+    def _rows(self) -> Any:
+        return ask(self.source, lambda: self.source.get_queryset(self.request), None)
+
+    @cached_property
+    def listed(self) -> frozenset[Any]:
+        """Names in the list; what it shows of them, it shows in every row."""
+        if not self.is_listed:
+            return frozenset()
+        names = ask(self.source, lambda: self.source.get_list_display(self.request), ())
+        return frozenset(names)
+
+    @cached_property
+    def _may_view(self) -> bool:
+        may_view = self.source.has_view_or_change_permission
+        return bool(ask(self.source, lambda: may_view(self.request), False))
+
+    @property
+    def is_declared_same(self) -> bool:
+        """Whether the project says that nothing is hidden of some rows alone."""
+        return getattr(self.source, "export_same_for_all_rows", False) is True
+
+    @cached_property
+    def _is_same_for_all_rows(self) -> bool:
+        if self.is_declared_same:
+            return True
+        if not are_djangos(self.source, ROW_METHODS):
+            return False
+        # Else it is the permission to change, which a project may give row by row.
+        may_view = self.source.has_view_permission(self.request)
+        return may_view and are_djangos(self.source.form, FORM_METHODS)
+
+    @cached_property
+    def _hidden(self) -> set[str]:
+        exclude = ask(self.source, lambda: self.source.get_exclude(self.request, None), ()) or ()
+        return {*exclude, *getattr(self.source, "export_exclude", ())}
+
+    @cached_property
+    def _shows_all(self) -> bool:
+        """Whether nobody has chosen the fields of the form."""
+        if self.source.fields or self.source.fieldsets or self._form[2] is None:
+            return False
+        return are_djangos(self.source, ("get_fields", "get_fieldsets"))
+
+    @property
+    def _names(self) -> frozenset[Any]:
+        return self._form[0]
+
+    @property
+    def _readonly(self) -> frozenset[Any]:
+        return self._form[1]
+
+    @property
+    def _form_fields(self) -> dict[str, forms.Field]:
+        form_class = self._form[2]
+        return {} if form_class is None else form_class.base_fields
+
+    @cached_property
+    def _form(self) -> tuple[frozenset[Any], frozenset[Any], Any]:
+        """Return the names on the form, those only shown, and the class that has the others."""
+        if not self.has_form:
+            return frozenset(), frozenset(), None
+        return ask(self.source, self._make_form, (frozenset(), frozenset(), None))
+
+    def _make_form(self) -> tuple[frozenset[Any], frozenset[Any], Any]:
+        source, request = self.source, self.request
+        row = (source if self.parent is None else self.parent).model()
+        names = flatten_fieldsets(source.get_fieldsets(request, row))
+        readonly = source.get_readonly_fields(request, row)
+        if self.parent is None:
+            form_class = source.get_form(request, row, fields=names)
+        else:
+            form_class = source.get_formset(request, row, fields=names).form
+        return frozenset(names), frozenset(readonly), form_class
+
+    def _is_in_form(self, field: Any) -> bool:
+        """Tell whether the form has an input with the value of the field."""
+        options: Any = self._form[2]._meta
+        asked, excluded = options.fields, options.exclude or ()
+        is_filled = asked in (None, forms.ALL_FIELDS) or field.name in asked
+        if not (is_filled and field.editable) or field.name in excluded:
+            return False
+        formfield: Any = self._form_fields.get(field.name)
+        if formfield is None or formfield.widget.is_hidden:
+            return False
+        # Of a row's own page, the admin wraps the widget of a relation.
+        widget = getattr(formfield.widget, "widget", formfield.widget)
+        return are_djangos(formfield, FIELD_METHODS) and are_djangos(widget, WIDGET_METHODS)
