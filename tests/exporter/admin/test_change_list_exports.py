@@ -479,7 +479,7 @@ def test_staff_are_told_at_once_that_the_site_is_not_set_up(
         response = client.get(PAGE, {"query": "q=e"}, follow=True)
     assert response.redirect_chain[-1] == (f"{LIST}?q=e", 302)
     content = response.content.decode()
-    assert "the site is not set up for it. Ask whoever runs it." in content
+    assert "the site is not set up for it. Ask whoever runs the site." in content
     assert "REMOTE_ADDR" not in content
     assert "KeyError: 'REMOTE_ADDR'" in caplog.text
     response = ask("q=e", selected=keys if selects else [], is_selection="1" if selects else "")

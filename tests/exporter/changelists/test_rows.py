@@ -256,7 +256,12 @@ def test_who_runs_it_again_does_so_with_their_own_request(
     params = ask(Author, query="q=author", selected=["1"], columns=["name"])
     request = RequestFactory().post("/anywhere/")
     request.user, request.tenant = admin_user, "Author 1"
-    assert renew_params(request, params) == params | {"request": {"tenant": "Author 1"}}
+    renewed = renew_params(request, params)
+    assert renewed["request"] == {"tenant": "Author 1"}
+    assert renewed["statement"]["digest"] != params["statement"]["digest"]
+    assert renewed.keys() == params.keys()
+    same = params.keys() - {"request", "statement"}
+    assert {key: renewed[key] for key in same} == {key: params[key] for key in same}
 
 
 class NumberedRequest(ChangeListRequest):
@@ -272,7 +277,7 @@ class NumberedRequest(ChangeListRequest):
 def test_what_is_carried_is_compared_as_the_worker_gets_it(library, ask, tenant, settings):
     settings.EXPORTER_ADMIN_REQUEST = f"{__name__}.NumberedRequest"
     tenant(of_tenant)
-    with pytest.raises(InvalidParams, match="it shows other rows"):
+    with pytest.raises(InvalidParams, match="the query is another"):
         ask(Author)
 
 
@@ -283,7 +288,7 @@ def of_database_of_tenant(self, request):
 @pytest.mark.django_db(databases=["default", "other"])
 def test_the_same_rows_of_another_database_are_other_rows(ask, tenant):
     tenant(of_database_of_tenant)
-    with pytest.raises(InvalidParams, match="it shows other rows"):
+    with pytest.raises(InvalidParams, match="database 'default' and not from 'other'"):
         ask(Author)
 
 

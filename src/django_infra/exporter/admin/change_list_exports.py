@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import NoReverseMatch, URLPattern, path
 from django.utils.http import urlencode
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from django_infra.exporter.admin.change_list_page import (
@@ -29,12 +29,15 @@ from django_infra.exporter.exceptions import (
     ExportNotPermitted,
     InvalidExport,
     InvalidParams,
+    OtherRows,
 )
 
 logger = logging.getLogger(__name__)
 
 # What the page is asked with.
 QUERY, SELECTED, IS_SELECTION = "query", "selected", "is_selection"
+
+NOT_SET_UP = gettext_noop("the site is not set up for it")
 
 # Some servers and proxies take no more.
 MAX_URL_LENGTH = 2000
@@ -136,9 +139,9 @@ def _show(
         page.check()
     except InvalidParams as error:
         logger.error("The rows cannot be exported. %s", error)
-        message = gettext(
-            "These rows cannot be exported: the site is not set up for it. Ask whoever runs it."
-        )
+        message = gettext("These rows cannot be exported: %(reason)s. Ask whoever runs the site.")
+        reason = error.reason if isinstance(error, OtherRows) else gettext(NOT_SET_UP)
+        message %= {"reason": reason}
         return _refuse(model_admin, request, message, query=page.query)
     return page.render()
 

@@ -31,6 +31,7 @@ from django_infra.exporter.admin.starts import run, start
 from django_infra.exporter.changelists.export import NAME, capture, make_params
 from django_infra.exporter.changelists.offers import ColumnGroup, get_computed_names, list_groups
 from django_infra.exporter.changelists.rows import clean_query, get_rows
+from django_infra.exporter.changelists.statements import Statement, get_time
 from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import (
     HandoverFailed,
@@ -61,9 +62,12 @@ class ChangeListPage:
         self.request = request
         self.query = clean_query(query)
         self.selected = selected
+        since = get_time()
         self.rows = get_rows(model_admin, request, query=self.query, selected=selected)
+        until = get_time()
         self.groups = list_groups(model_admin, request, self.rows)
         self.count = _count(self.rows)
+        self.statement = Statement.read(self.rows, since=since, until=until)
 
     @property
     def is_small(self) -> bool:
@@ -72,8 +76,13 @@ class ChangeListPage:
 
     def check(self) -> None:
         """Raise InvalidParams if a worker would not see these rows."""
-        asked: dict[str, Any] = {"query": self.query, "selected": self.selected, "shown": self.rows}
-        capture(self.model_admin, self.request, **asked)
+        capture(
+            self.model_admin,
+            self.request,
+            query=self.query,
+            selected=self.selected,
+            shown=self.statement,
+        )
 
     def bind(self, data: Any) -> None:
         """Make the forms, unbound if ``data`` is None: then they say what was asked last time."""
@@ -109,7 +118,7 @@ class ChangeListPage:
             columns=self.form.get_chosen(),
             headers=self.form.cleaned_data["headers"],
             options=options,
-            shown=self.rows,
+            shown=self.statement,
         )
 
     def render(self) -> HttpResponse:
