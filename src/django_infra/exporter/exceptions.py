@@ -120,6 +120,13 @@ class OtherRows(InvalidParams):
         )
 
     @classmethod
+    def of_doubles(cls, name: str) -> Self:
+        return cls(
+            f"the page shows a row once for each value of {name!r}, of which it has several",
+            _("their page may show a row more than once"),
+        )
+
+    @classmethod
     def of_date(cls) -> Self:
         return cls("the query depends on the date", _("they depend on the date"))
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Permission
+from django.core.exceptions import ValidationError
 from django.db.models import Count
 from django.db.models.functions import Upper
 from django.test import RequestFactory
@@ -379,3 +380,17 @@ def test_a_hook_that_cannot_capture_refuses_the_export(library, ask, settings, k
     settings.EXPORTER_ADMIN_REQUEST = f"{__name__}.{kind.__name__}"
     with pytest.raises(InvalidParams, match=f"{kind.__name__} of EXPORTER_ADMIN_REQUEST cannot"):
         ask(Author)
+
+
+# Keys
+
+
+def test_a_stored_key_that_is_not_valid_can_be_ticked(library, export, monkeypatch):
+    def refuse(value):
+        raise ValidationError("no such key")
+
+    key = Author._meta.pk
+    monkeypatch.setattr(key, "validators", [refuse])
+    monkeypatch.setattr(key, "_validators", [refuse])
+    author = Author.objects.first()
+    assert export(Author, selected=[str(author.pk)]) == [["id"], [str(author.pk)]]

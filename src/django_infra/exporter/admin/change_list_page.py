@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -135,6 +136,7 @@ class ChangeListPage:
             "change_list_url": get_change_list_url(self.model_admin, self.query),
             "query": self.query,
             "selected": self.selected,
+            "keys": json.dumps(self.selected),
             "matching": self._describe_query(),
             "count": self.count,
             "number": number_format(self.count, force_grouping=True),
