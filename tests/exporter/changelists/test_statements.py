@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -113,6 +114,50 @@ def test_the_same_query_of_another_database_is_another():
     assert fault == "the rows would be read from the database 'other' and not from 'default'"
 
 
+class Drawing:
+    def db_for_read(self, model, **hints):
+        return random.choice(["default", "other"])
+
+
+class Fixed:
+    def db_for_read(self, model, **hints):
+        return "other"
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_a_router_may_draw_lots_among_replicas(settings):
+    settings.DATABASE_ROUTERS = [Drawing()]
+    drawn = read(Author.objects.all())
+    assert all(find_fault(drawn, read(Author.objects.all())) is None for _ in range(10))
+    settings.DATABASE_ROUTERS = []
+    fixed = read(Author.objects.all())
+    assert find_fault(drawn, fixed) is None
+    assert "the database 'other'" in find_fault(fixed, drawn)
+    settings.DATABASE_ROUTERS = [Fixed()]
+    assert "the database 'other'" in find_fault(fixed, read(Author.objects.all()))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "COALESCE('\\') OR (%s', %s)",
+        "'it)s' || %s || %s",
+        '"na)me" || %s || %s',
+        "%s) IN (%s",
+        "1) || %s || (%s",
+        "') || %s || %s",
+    ],
+)
+def test_what_is_quoted_somehow_is_compared_too(sql):
+    """However SQL is read, no literal and no word of it is left out."""
+    made = [
+        read(Author.objects.annotate(text=RawSQL(text, params)))
+        for text in (sql, f"{sql} -- x")
+        for params in (["1", "2"], ["1", "3"])
+    ]
+    assert len({each.digest for each in made}) == 4
+
+
 def test_a_worker_may_begin_much_later():
     first = read(lambda: Book.objects.filter(published_at__lte=timezone.now()))
     hours = timedelta(hours=5, seconds=3)
@@ -171,7 +216,7 @@ def test_another_variable_finds_other_rows(settings):
         set_session("SET @tenant = NULL")
 
 
-@pytest.mark.parametrize("data", [None, [], {}, "x", {"database": "default"}])
+@pytest.mark.parametrize("data", [None, [], {}, "x", {"databases": ["default"]}])
 def test_what_is_no_statement_is_refused(data):
     with pytest.raises(InvalidParams, match="cannot be read"):
         Statement.load(data)

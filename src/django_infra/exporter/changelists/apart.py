@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from contextvars import Context
 from threading import Thread
 from typing import Any, TypeVar
@@ -21,15 +21,12 @@ def run_apart(function: Callable[[], Result]) -> Result:
     The thread has this one's connections, as a transaction may be open and a pool may have no
     other, and its language and time zone, which a job carries.
     """
-    borrowed: list[Any] = list(connections.all())
     language, zone = translation.get_language(), timezone.get_current_timezone()
     future: Future[Result] = Future()
 
     def work() -> None:
-        for connection in borrowed:
-            connections[connection.alias] = connection
         try:
-            with ExitStack() as stack:
+            with _borrow(shared), ExitStack() as stack:
                 if language:
                     stack.enter_context(translation.override(language))
                 stack.enter_context(timezone.override(zone))
@@ -38,16 +35,37 @@ def run_apart(function: Callable[[], Result]) -> Result:
             future.set_exception(error)
 
     thread = Thread(target=Context().run, args=(work,), name="exporter-apart", daemon=True)
-    for connection in borrowed:
-        connection.inc_thread_sharing()
-    try:
+    with _share() as shared:
         thread.start()
         try:
             thread.join()
         finally:
             # Nobody else may use the connections before it has ended, whatever interrupts.
             thread.join()
-    finally:
-        for connection in borrowed:
-            connection.dec_thread_sharing()
     return future.result()
+
+
+@contextmanager
+def _share() -> Iterator[Sequence[Any]]:
+    """Let another thread use the connections of this one."""
+    shared: Sequence[Any] = connections.all(initialized_only=True)
+    for connection in shared:
+        connection.inc_thread_sharing()
+    try:
+        yield shared
+    finally:
+        for connection in shared:
+            connection.dec_thread_sharing()
+
+
+@contextmanager
+def _borrow(shared: Sequence[Any]) -> Iterator[None]:
+    """Make another thread's connections this one's, and close those that it opens."""
+    for connection in shared:
+        connections[connection.alias] = connection
+    try:
+        yield
+    finally:
+        for connection in connections.all(initialized_only=True):
+            if connection not in shared:
+                connection.close()

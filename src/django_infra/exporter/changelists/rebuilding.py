@@ -58,7 +58,7 @@ class Rebuilt:
             yield Statement.read(self.rows, since=self.since, until=self.until)
 
 
-def rebuild(asked: Asked, user: Any) -> Rebuilt:
+def rebuild(asked: Asked, user: Any, *, needs_columns: bool = True) -> Rebuilt:
     """Return the change list for the user; raise ExportNotPermitted and InvalidParams.
 
     It is made apart, as what restore() leaves behind in a thread is nobody else's.
@@ -72,7 +72,8 @@ def rebuild(asked: Asked, user: Any) -> Rebuilt:
                 stack.enter_context(manager)
             model_admin = asked.model_admin
             rows = read_rows(model_admin, request, asked.selected, is_rebuilt=True)
-            columns = offers.list_columns(offers.list_groups(model_admin, request, rows))
+            groups = offers.list_groups(model_admin, request, rows) if needs_columns else ()
+            columns = offers.list_columns(groups)
         has_context = manager is not None
         return Rebuilt(asked, owner, rows, columns, since, get_time(), has_context)
 
@@ -81,7 +82,7 @@ def rebuild(asked: Asked, user: Any) -> Rebuilt:
 
 def find_statement(asked: Asked, user: Any) -> Statement:
     """Return the query that a worker would run; raise as ``rebuild()``."""
-    rebuilt = rebuild(asked, user)
+    rebuilt = rebuild(asked, user, needs_columns=False)
 
     def work() -> Statement:
         with rebuilt.context() as statement:

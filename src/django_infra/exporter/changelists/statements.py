@@ -25,6 +25,7 @@ from django_infra.exporter.exceptions import InvalidParams, OtherRows
 
 # More of them are compared as they are: they are keys, and no times that a clock has given.
 MAX_MOMENTS = 100
+DRAWS = 64
 SALT = "django_infra.exporter.changelists.statements"
 
 # What SQL consists of, as far as commas and parentheses are concerned.
@@ -38,7 +39,8 @@ _PLACEHOLDER = re.compile(r"%%|%s")
 class Statement:
     """A query as its database gets it, and when it was made."""
 
-    database: str
+    # Several, if the router draws lots among replicas.
+    databases: frozenset[str]
     digest: str
     moments: tuple[str, ...]
     session: Mapping[str, str]
@@ -48,20 +50,21 @@ class Statement:
     @classmethod
     def read(cls, rows: QuerySet[Any, Any], *, since: datetime, until: datetime) -> Statement:
         """Return that of the rows, which were made between two times."""
-        connection = connections[rows.db]
+        databases = frozenset(rows.db for _ in range(DRAWS))
+        connection = connections[min(databases)]
         connection.ensure_connection()
         text, moments = _compose(rows, connection)
         if len(moments) > MAX_MOMENTS:
             text, moments = "\0".join((text, *moments)), ()
         digest = salted_hmac(SALT, text, algorithm="sha256").hexdigest()
-        return cls(rows.db, digest, moments, read_session(connection), since, until)
+        return cls(databases, digest, moments, read_session(connection), since, until)
 
     @classmethod
     def load(cls, data: Any) -> Statement:
         """Return what ``dump()`` has given; raise InvalidParams for what it never gives."""
         try:
             return cls(
-                database=data["database"],
+                databases=frozenset(map(str, data["databases"])),
                 digest=data["digest"],
                 moments=tuple(map(str, data["moments"])),
                 session={str(name): str(value) for name, value in data["session"].items()},
@@ -74,7 +77,7 @@ class Statement:
     def dump(self) -> dict[str, Any]:
         """Return it as JSON carries it."""
         return {
-            "database": self.database,
+            "databases": sorted(self.databases),
             "digest": self.digest,
             "moments": list(self.moments),
             "session": dict(self.session),
@@ -88,8 +91,8 @@ class Statement:
             raise fault
 
     def _find_faults(self, later: Statement) -> Iterator[OtherRows]:
-        if later.database != self.database:
-            yield OtherRows.of_database(self.database, later.database)
+        for name in sorted(later.databases - self.databases):
+            yield OtherRows.of_database(min(self.databases), name)
         for name in sorted({*self.session, *later.session}):
             before, after = self.session.get(name), later.session.get(name)
             if before != after:
@@ -107,6 +110,10 @@ def get_time() -> datetime:
     return datetime.now(UTC)
 
 
+class _Misread(Exception):
+    """A query has more places than literals, as far as can be told."""
+
+
 @dataclass(frozen=True, order=True)
 class _Part:
     """What stands between two commas."""
@@ -122,11 +129,22 @@ def _compose(rows: QuerySet[Any, Any], connection: Any) -> tuple[str, tuple[str,
         sql, params = query.get_compiler(connection=connection).as_sql()
     except EmptyResultSet:
         return "", ()
-    literals = iter([_make_literal(each, connection) for each in params])
-    parts = list(_read_parts(iter(_TOKEN.findall(sql)), literals))
-    if next(literals, None) is not None:
-        raise InvalidParams("The query of the change list has values without a place.")
-    return ",".join(each.text for each in parts), _list_moments(parts)
+    literals = [_make_literal(each, connection) for each in params]
+    parts = _read_all(sql, literals)
+    text = "\0".join((sql, *(each.text for each in parts)))
+    return text, _list_moments(parts)
+
+
+def _read_all(sql: str, literals: list[_Part]) -> list[_Part]:
+    """Return the parts of a query, with its lists of IN in one order."""
+    tokens, places = iter(_TOKEN.findall(sql)), iter(literals)
+    try:
+        parts = list(_read_parts(tokens, places))
+    except _Misread:
+        return literals
+    # Where SQL is quoted in a way that is not known here, each literal counts where it is.
+    is_read = next(tokens, None) is None and next(places, None) is None
+    return parts if is_read else literals
 
 
 def _make_literal(value: Any, connection: Any) -> _Part:
@@ -155,10 +173,17 @@ def _read_parts(tokens: Iterator[str], literals: Iterator[_Part]) -> Iterator[_P
             text += f"({','.join(each.text for each in inner)})"
             moments += _list_moments(inner)
         else:
-            found = [next(literals) for each in _PLACEHOLDER.findall(token) if each == "%s"]
+            found = [_take(literals) for each in _PLACEHOLDER.findall(token) if each == "%s"]
             text += token + "".join(each.text for each in found)
             moments += _list_moments(found)
     yield _Part(text.strip(), moments)
+
+
+def _take(literals: Iterator[_Part]) -> _Part:
+    try:
+        return next(literals)
+    except StopIteration:
+        raise _Misread from None
 
 
 def _is_list(text: str, inner: list[_Part]) -> bool:
