@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 
 from django_infra.exporter.exceptions import InvalidSetting
+
+# Such names become a part of SQL.
+SESSION_SETTING = re.compile(r"@?[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 
 class Settings:
@@ -112,6 +117,21 @@ class Settings:
     def admin_request(self) -> str | None:
         """Dotted path of a ChangeListRequest, which completes the request of a worker."""
         return getattr(settings, "EXPORTER_ADMIN_REQUEST", None)
+
+    @property
+    def session_settings(self) -> Sequence[str]:
+        """Settings of a database session on which rows depend, beside search path and role."""
+        names: Any = getattr(settings, "EXPORTER_SESSION_SETTINGS", [])
+        if not (isinstance(names, list | tuple) and all(map(_is_session_setting, names))):
+            raise InvalidSetting(
+                f"EXPORTER_SESSION_SETTINGS is {names!r}, but must be a list of names of settings "
+                "of a database session."
+            )
+        return names
+
+
+def _is_session_setting(name: Any) -> bool:
+    return isinstance(name, str) and SESSION_SETTING.fullmatch(name) is not None
 
 
 conf = Settings()

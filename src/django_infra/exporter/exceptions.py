@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import traceback
-from typing import Any
+from datetime import timedelta
+from typing import Any, Self
 
 from django.core.exceptions import (
     FieldError,
@@ -9,6 +10,8 @@ from django.core.exceptions import (
     PermissionDenied,
     SuspiciousFileOperation,
 )
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 MAX_ERROR_LENGTH = 10_000  # characters
 
@@ -82,6 +85,57 @@ class InvalidParams(InvalidExport):
     def __init__(self, message: str, errors: dict[str, list[dict[str, Any]]] | None = None) -> None:
         super().__init__(message)
         self.errors = errors or {}
+
+
+class OtherRows(InvalidParams):
+    """A worker would not export the rows that the change list has shown.
+
+    ``reason`` is for whoever asked, and has no values of the query.
+    """
+
+    def __init__(self, message: str, reason: str | Promise) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    @classmethod
+    def of_query(cls) -> Self:
+        return cls(
+            "the query is another: it depends on what a worker's request lacks, or on what has "
+            "changed since",
+            _("a worker would be shown other rows"),
+        )
+
+    @classmethod
+    def of_database(cls, expected: str, found: str) -> Self:
+        return cls(
+            f"the rows would be read from the database {found!r} and not from {expected!r}",
+            _("a worker would read another database"),
+        )
+
+    @classmethod
+    def of_session(cls, name: str, expected: str | None, found: str | None) -> Self:
+        return cls(
+            f"{name!r} of the database session is {found!r} and not {expected!r}",
+            _("a worker would have another schema, role or variable in its database session"),
+        )
+
+    @classmethod
+    def of_doubles(cls, name: str) -> Self:
+        return cls(
+            f"the page shows a row once for each value of {name!r}, of which it has several",
+            _("their page may show a row more than once"),
+        )
+
+    @classmethod
+    def of_date(cls) -> Self:
+        return cls("the query depends on the date", _("they depend on the date"))
+
+    @classmethod
+    def of_time(cls, moved: timedelta, passed: timedelta) -> Self:
+        return cls(
+            f"a time in the query has moved by {moved} while {passed} passed",
+            _("they depend on a time that has changed"),
+        )
 
 
 class TooManyExports(InvalidExport):

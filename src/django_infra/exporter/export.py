@@ -28,7 +28,7 @@ from django_infra.exporter.exceptions import (
     InvalidOwner,
 )
 from django_infra.exporter.formats import choose_format, get_writer
-from django_infra.exporter.jobs import check_permission, make_job
+from django_infra.exporter.jobs import check_permission, open_job
 from django_infra.exporter.limits import find_limit_fault
 from django_infra.exporter.models import QueryExport
 from django_infra.exporter.params import serialize
@@ -133,17 +133,17 @@ def schedule_export(
     data = serialize(params)
     path = None if file_path is None else clean_path(file_path)
     format = choose_format(path, format, offered=named.get_formats())
-    job = make_job(named, data, user=created_by, format=format)
-    return _schedule(
-        job,
-        format=format,
-        path=path,
-        created_by=created_by,
-        name=named.name,
-        params=data,
-        language=translation.get_language() or "",
-        time_zone=timezone.get_current_timezone_name(),
-    )
+    with open_job(named, data, user=created_by, format=format) as job:
+        return _schedule(
+            job,
+            format=format,
+            path=path,
+            created_by=created_by,
+            name=named.name,
+            params=data,
+            language=translation.get_language() or "",
+            time_zone=timezone.get_current_timezone_name(),
+        )
 
 
 def _schedule(

@@ -8,7 +8,7 @@ import re
 import reprlib
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta, tzinfo
 from datetime import timezone as tz
 from typing import Any
@@ -88,19 +88,23 @@ def _find(export_id: Any) -> QueryExport | None:
     return pipeline.insist(using, rows.first)
 
 
-def make_job(named: NamedExport, params: dict[str, Any], *, user: Any, format: str) -> Job:
-    """Return what the named export makes of parameters that are JSON.
+@contextmanager
+def open_job(
+    named: NamedExport, params: dict[str, Any], *, user: Any, format: str
+) -> Iterator[Job]:
+    """Yield what the named export makes of parameters that are JSON, in its own context.
 
     Raises InvalidExport, and what the export's own functions raise.
     """
     cleaned = bind(named, params, user)
-    return Job.limited(
-        select(named.get_queryset(cleaned, user), named.get_values(cleaned, user)),
-        get_writer(format, dict(named.get_options(cleaned, user))),
-        max_rows=named.max_rows,
-        max_file_size=named.max_file_size,
-        expires_in=named.expires_in,
-    )
+    with named.get_context(cleaned, user):
+        yield Job.limited(
+            select(named.get_queryset(cleaned, user), named.get_values(cleaned, user)),
+            get_writer(format, dict(named.get_options(cleaned, user))),
+            max_rows=named.max_rows,
+            max_file_size=named.max_file_size,
+            expires_in=named.expires_in,
+        )
 
 
 def check_permission(named: NamedExport, user: Any) -> None:
@@ -128,11 +132,11 @@ def _attempt(export: QueryExport, watch: Watch | None) -> BaseException | None:
     """Return an error after which another attempt makes sense; record and raise any other."""
     started = time.monotonic()
     try:
-        with _as_asked(export):
+        with _as_asked(export), ExitStack() as stack:
             with keep_alive(export):
                 if export.attempt == 1:
                     announce(export_started, export)
-                job = _rebuild(export)
+                job = stack.enter_context(_open(export))
             pipeline.attempt(export, job, watch=watch)
     except BaseException as error:
         if is_transient(error) and export.attempt < conf.max_attempts:
@@ -143,7 +147,7 @@ def _attempt(export: QueryExport, watch: Watch | None) -> BaseException | None:
     return None
 
 
-def _rebuild(export: QueryExport) -> Job:
+def _open(export: QueryExport) -> AbstractContextManager[Job]:
     """Make the job of the row anew, as much may have changed since it was asked for."""
     require_settings()
     named, user = registry.get(export.name), _load_owner(export)
@@ -151,7 +155,7 @@ def _rebuild(export: QueryExport) -> Job:
         raise ExportNotPermitted(f"The user {export.owner_key!r} who asked is gone.")
     check_permission(named, user)
     choose_format(None, export.format, offered=named.get_formats())
-    return make_job(named, export.params, user=user, format=export.format)
+    return open_job(named, export.params, user=user, format=export.format)
 
 
 def _load_owner(export: QueryExport) -> Any:

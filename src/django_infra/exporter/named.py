@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -56,6 +57,10 @@ class NamedExport:
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__qualname__}: {self.name!r}>"
+
+    def get_context(self, params: dict[str, Any], user: Any) -> AbstractContextManager[None]:
+        """Return what the steps below, and the reading of the rows, are to happen in."""
+        return nullcontext()
 
     def get_queryset(self, params: dict[str, Any], user: Any) -> QuerySet[Any, Any]:
         """Return the rows for the form's ``cleaned_data`` and the user, None if nobody asks."""

@@ -66,6 +66,33 @@ def test_what_cannot_be_used_is_told(settings, name, value, number):
     assert message.hint
 
 
+class YieldingRequest(ChangeListRequest):
+    def restore(self, request, captured):
+        yield
+
+
+def test_a_restore_that_only_yields_is_told(settings):
+    settings.EXPORTER_ADMIN_REQUEST = f"{__name__}.YieldingRequest"
+    (message,) = find_messages()
+    assert message.id == "exporter.E014"
+    assert "decorate it with @contextmanager" in message.msg
+
+
+@pytest.mark.parametrize("names", [[], ["app.tenant"], ("@tenant", "statement_timeout")])
+def test_names_of_session_settings_pass(settings, names):
+    settings.EXPORTER_SESSION_SETTINGS = names
+    assert find_messages() == []
+
+
+@pytest.mark.parametrize("names", [None, "app.tenant", {"a": 1}, [1], ["a b"], ["@"], ["a;"]])
+def test_what_names_no_session_settings_is_told(settings, names):
+    settings.EXPORTER_SESSION_SETTINGS = names
+    (message,) = find_messages()
+    assert message.id == "exporter.E020"
+    assert message.msg.startswith(f"EXPORTER_SESSION_SETTINGS is {names!r}, ")
+    assert message.hint
+
+
 class ExportingAdmin(admin.ModelAdmin):
     actions = [export_selected]
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Permission
+from django.core.exceptions import ValidationError
 from django.db.models import Count
 from django.db.models.functions import Upper
 from django.test import RequestFactory
@@ -256,7 +257,12 @@ def test_who_runs_it_again_does_so_with_their_own_request(
     params = ask(Author, query="q=author", selected=["1"], columns=["name"])
     request = RequestFactory().post("/anywhere/")
     request.user, request.tenant = admin_user, "Author 1"
-    assert renew_params(request, params) == params | {"request": {"tenant": "Author 1"}}
+    renewed = renew_params(request, params)
+    assert renewed["request"] == {"tenant": "Author 1"}
+    assert renewed["statement"]["digest"] != params["statement"]["digest"]
+    assert renewed.keys() == params.keys()
+    same = params.keys() - {"request", "statement"}
+    assert {key: renewed[key] for key in same} == {key: params[key] for key in same}
 
 
 class NumberedRequest(ChangeListRequest):
@@ -272,7 +278,7 @@ class NumberedRequest(ChangeListRequest):
 def test_what_is_carried_is_compared_as_the_worker_gets_it(library, ask, tenant, settings):
     settings.EXPORTER_ADMIN_REQUEST = f"{__name__}.NumberedRequest"
     tenant(of_tenant)
-    with pytest.raises(InvalidParams, match="it shows other rows"):
+    with pytest.raises(InvalidParams, match="the query is another"):
         ask(Author)
 
 
@@ -283,7 +289,7 @@ def of_database_of_tenant(self, request):
 @pytest.mark.django_db(databases=["default", "other"])
 def test_the_same_rows_of_another_database_are_other_rows(ask, tenant):
     tenant(of_database_of_tenant)
-    with pytest.raises(InvalidParams, match="it shows other rows"):
+    with pytest.raises(InvalidParams, match="database 'default' and not from 'other'"):
         ask(Author)
 
 
@@ -374,3 +380,17 @@ def test_a_hook_that_cannot_capture_refuses_the_export(library, ask, settings, k
     settings.EXPORTER_ADMIN_REQUEST = f"{__name__}.{kind.__name__}"
     with pytest.raises(InvalidParams, match=f"{kind.__name__} of EXPORTER_ADMIN_REQUEST cannot"):
         ask(Author)
+
+
+# Keys
+
+
+def test_a_stored_key_that_is_not_valid_can_be_ticked(library, export, monkeypatch):
+    def refuse(value):
+        raise ValidationError("no such key")
+
+    key = Author._meta.pk
+    monkeypatch.setattr(key, "validators", [refuse])
+    monkeypatch.setattr(key, "_validators", [refuse])
+    author = Author.objects.first()
+    assert export(Author, selected=[str(author.pk)]) == [["id"], [str(author.pk)]]

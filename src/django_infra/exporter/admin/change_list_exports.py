@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -10,11 +11,12 @@ from django.apps import apps
 from django.contrib import admin, messages
 from django.contrib.admin.exceptions import NotRegistered
 from django.contrib.admin.helpers import ActionForm
+from django.core.exceptions import SuspiciousOperation
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import NoReverseMatch, URLPattern, path
 from django.utils.http import urlencode
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from django_infra.exporter.admin.change_list_page import (
@@ -29,12 +31,18 @@ from django_infra.exporter.exceptions import (
     ExportNotPermitted,
     InvalidExport,
     InvalidParams,
+    OtherRows,
 )
 
 logger = logging.getLogger(__name__)
 
 # What the page is asked with.
 QUERY, SELECTED, IS_SELECTION = "query", "selected", "is_selection"
+# The selected keys in one field, as a form may have no more fields than
+# DATA_UPLOAD_MAX_NUMBER_FIELDS, and a page more rows.
+KEYS = "keys"
+
+NOT_SET_UP = gettext_noop("the site is not set up for it")
 
 # Some servers and proxies take no more.
 MAX_URL_LENGTH = 2000
@@ -107,8 +115,18 @@ def change_list_view(
 
 def _read_selected(data: QueryDict) -> list[str] | None:
     """Return the keys, or None for all rows; without keys, a selection is not all of them."""
-    selected = data.getlist(SELECTED)
+    selected = [*data.getlist(SELECTED), *_read_keys(data.get(KEYS, "[]"))]
     return selected if selected or data.get(IS_SELECTION) else None
+
+
+def _read_keys(text: str) -> list[str]:
+    try:
+        keys = json.loads(text)
+    except (RecursionError, ValueError) as error:
+        raise SuspiciousOperation("The selected keys are no JSON.") from error
+    if not (isinstance(keys, list) and all(isinstance(key, str) for key in keys)):
+        raise SuspiciousOperation("The selected keys are no list of texts.")
+    return keys
 
 
 def _show(
@@ -124,6 +142,8 @@ def _show(
         page = ChangeListPage(model_admin, request, query=query, selected=selected)
     except ExportNotPermitted:
         raise
+    except OtherRows as error:
+        return _refuse_rows(model_admin, request, error, query)
     except InvalidExport:
         message = gettext("These rows cannot be exported: the change list does not show them.")
         return _refuse(model_admin, request, message)
@@ -135,12 +155,17 @@ def _show(
             return page.start(export_admin) or page.render()
         page.check()
     except InvalidParams as error:
-        logger.error("The rows cannot be exported. %s", error)
-        message = gettext(
-            "These rows cannot be exported: the site is not set up for it. Ask whoever runs it."
-        )
-        return _refuse(model_admin, request, message, query=page.query)
+        return _refuse_rows(model_admin, request, error, page.query)
     return page.render()
+
+
+def _refuse_rows(
+    model_admin: admin.ModelAdmin[Any], request: HttpRequest, error: InvalidParams, query: str
+) -> HttpResponse:
+    logger.error("The rows cannot be exported. %s", error)
+    reason = error.reason if isinstance(error, OtherRows) else gettext(NOT_SET_UP)
+    message = gettext("These rows cannot be exported: %(reason)s. Ask whoever runs the site.")
+    return _refuse(model_admin, request, message % {"reason": reason}, query=query)
 
 
 def _refuse(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -32,6 +33,7 @@ from django_infra.exporter.changelists.export import NAME, capture, make_params
 from django_infra.exporter.changelists.groups import ColumnGroup
 from django_infra.exporter.changelists.offers import get_computed_names, list_groups
 from django_infra.exporter.changelists.rows import clean_query, get_rows
+from django_infra.exporter.changelists.statements import Statement, get_time
 from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import (
     HandoverFailed,
@@ -62,9 +64,12 @@ class ChangeListPage:
         self.request = request
         self.query = clean_query(query)
         self.selected = selected
+        since = get_time()
         self.rows = get_rows(model_admin, request, query=self.query, selected=selected)
+        until = get_time()
         self.groups = list_groups(model_admin, request, self.rows)
         self.count = _count(self.rows)
+        self.statement = Statement.read(self.rows, since=since, until=until)
 
     @property
     def is_small(self) -> bool:
@@ -73,8 +78,13 @@ class ChangeListPage:
 
     def check(self) -> None:
         """Raise InvalidParams if a worker would not see these rows."""
-        asked: dict[str, Any] = {"query": self.query, "selected": self.selected, "shown": self.rows}
-        capture(self.model_admin, self.request, **asked)
+        capture(
+            self.model_admin,
+            self.request,
+            query=self.query,
+            selected=self.selected,
+            shown=self.statement,
+        )
 
     def bind(self, data: Any) -> None:
         """Make the forms, unbound if ``data`` is None: then they say what was asked last time."""
@@ -110,7 +120,7 @@ class ChangeListPage:
             columns=self.form.get_chosen(),
             headers=self.form.cleaned_data["headers"],
             options=options,
-            shown=self.rows,
+            shown=self.statement,
         )
 
     def render(self) -> HttpResponse:
@@ -127,6 +137,7 @@ class ChangeListPage:
             "change_list_url": get_change_list_url(self.model_admin, self.query),
             "query": self.query,
             "selected": self.selected,
+            "keys": json.dumps(self.selected),
             "matching": self._describe_query(),
             "count": self.count,
             "number": number_format(self.count, force_grouping=True),

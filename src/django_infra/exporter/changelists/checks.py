@@ -24,7 +24,12 @@ def check_admin_settings(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
     """Check the settings of what the admin exports."""
-    return [*_check_max_direct_rows(), *_check_related_depth(), *_check_request()]
+    return [
+        *_check_max_direct_rows(),
+        *_check_related_depth(),
+        *_check_request(),
+        *_check_session_settings(),
+    ]
 
 
 def _check_max_direct_rows() -> Iterator[CheckMessage]:
@@ -56,6 +61,17 @@ def _check_request() -> Iterator[CheckMessage]:
             str(error),
             hint="Subclass django_infra.exporter.changelists.requests.ChangeListRequest.",
             id="exporter.E014",
+        )
+
+
+def _check_session_settings() -> Iterator[CheckMessage]:
+    try:
+        _ = conf.session_settings
+    except InvalidSetting as error:
+        yield Error(
+            str(error),
+            hint='PostgreSQL names them as "app.tenant", and MySQL as "@tenant".',
+            id="exporter.E020",
         )
 
 

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from datetime import date, time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from django import forms
 from django.contrib.admin import ModelAdmin
-from django.core.exceptions import EmptyResultSet
 from django.db import connections
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from django_infra.exporter.changelists.groups import list_columns
-from django_infra.exporter.changelists.offers import list_groups
-from django_infra.exporter.changelists.requests import get_hook, make_request
+from django_infra.exporter.changelists.rebuilding import Asked, Rebuilt, find_statement, rebuild
+from django_infra.exporter.changelists.requests import capture_middleware, get_hook
 from django_infra.exporter.changelists.rights import may_view
-from django_infra.exporter.changelists.rows import clean_query, find_admin, get_rows, read_rows
+from django_infra.exporter.changelists.rows import clean_query, find_admin, get_rows
+from django_infra.exporter.changelists.statements import Statement, get_time
 from django_infra.exporter.columns import Column, Values
-from django_infra.exporter.exceptions import ExportNotPermitted, InvalidParams
+from django_infra.exporter.exceptions import ExportNotPermitted, InvalidParams, OtherRows
 from django_infra.exporter.named import NamedExport
 from django_infra.exporter.params import serialize
 
 NAME = "admin-change-list"
+ADVICE = (
+    "It has the user and the query string of the request; EXPORTER_ADMIN_REQUEST can carry the "
+    "rest."
+)
 HEADERS = {"verbose": _("Verbose names"), "names": _("Field names")}
 
 
@@ -49,6 +52,9 @@ class ChangeListForm(forms.Form):
     headers = forms.ChoiceField(choices=list(HEADERS.items()))
     options = forms.JSONField(required=False)
     request = forms.JSONField(required=False)
+    middleware = forms.JSONField(required=False)
+    # The query of the page, from which a worker's may not differ.
+    statement = forms.JSONField()
 
 
 class ChangeListExport(NamedExport):
@@ -61,13 +67,22 @@ class ChangeListExport(NamedExport):
     is_listed = False
     form_class = ChangeListForm
 
+    @contextmanager
+    def get_context(self, params: dict[str, Any], user: Any) -> Iterator[None]:
+        rebuilt = self._rebuild(params, user)
+        with rebuilt.context() as statement:
+            try:
+                Statement.load(params["statement"]).check(statement)
+            except OtherRows as error:
+                raise _explain(error, params["model"]) from error
+            yield
+
     def get_queryset(self, params: dict[str, Any], user: Any) -> QuerySet[Any, Any]:
-        return self._open(params, user)[1]
+        return self._rebuild(params, user).rows
 
     def get_values(self, params: dict[str, Any], user: Any) -> Values:
-        request, rows = self._open(params, user)
-        model_admin = find_admin(params["site"], params["model"])
-        columns = list_columns(list_groups(model_admin, request, rows))
+        rebuilt = self._rebuild(params, user)
+        columns = rebuilt.columns
         paths: list[str] = params["columns"]
         if refused := [path for path in paths if path not in columns]:
             raise ExportNotPermitted(
@@ -76,7 +91,7 @@ class ChangeListExport(NamedExport):
             )
         if len(set(paths)) < len(paths):
             raise InvalidParams(f"A column is chosen twice: {', '.join(map(repr, paths))}.")
-        vendor = connections[rows.db].vendor
+        vendor = connections[rebuilt.rows.db].vendor
         return [
             Column(
                 each.get_value(vendor), each.path if params["headers"] == "names" else each.header
@@ -88,25 +103,28 @@ class ChangeListExport(NamedExport):
         return params["options"] or {}
 
     def get_scope(self, params: dict[str, Any]) -> str:
-        decisive = [params.get(name) for name in ("site", "model", "request")]
+        decisive = [params.get(name) for name in ("site", "model", "middleware", "request")]
         return json.dumps(decisive, sort_keys=True)
 
     def may_download(self, user: Any, scope: str) -> bool:
-        site, model, captured = json.loads(scope)
+        site, model, middleware, captured = json.loads(scope)
         return self.is_permitted(user) and may_view(
-            user, site=site, model=model, captured=captured or {}
+            user, site=site, model=model, middleware=middleware or {}, captured=captured or {}
         )
 
-    def _open(self, params: dict[str, Any], user: Any) -> tuple[HttpRequest, QuerySet[Any, Any]]:
+    def _rebuild(self, params: dict[str, Any], user: Any) -> Rebuilt:
         """Rebuild the change list once for all that asks for it."""
-        if "opened" not in params:
-            model_admin = find_admin(params["site"], params["model"])
-            captured = params["request"] or {}
-            request = make_request(model_admin, user, query=params["query"], captured=captured)
-            selected = params["selected"] if params["is_selection"] else None
-            params["opened"] = request, read_rows(model_admin, request, selected)
-        opened: tuple[HttpRequest, QuerySet[Any, Any]] = params["opened"]
-        return opened
+        if "rebuilt" not in params:
+            asked = Asked(
+                find_admin(params["site"], params["model"]),
+                query=params["query"],
+                selected=params["selected"] if params["is_selection"] else None,
+                middleware=params["middleware"] or {},
+                captured=params["request"] or {},
+            )
+            params["rebuilt"] = rebuild(asked, user)
+        rebuilt: Rebuilt = params["rebuilt"]
+        return rebuilt
 
 
 def make_params(
@@ -118,7 +136,7 @@ def make_params(
     columns: Sequence[str],
     headers: str,
     options: Mapping[str, Any],
-    shown: QuerySet[Any, Any] | None = None,
+    shown: Statement | None = None,
 ) -> dict[str, Any]:
     """Return what an export of the change list that the request would see is to carry.
 
@@ -126,7 +144,9 @@ def make_params(
     """
     query = clean_query(query)
     if shown is None:
-        shown = get_rows(model_admin, request, query=query, selected=selected)
+        since = get_time()
+        rows = get_rows(model_admin, request, query=query, selected=selected)
+        shown = Statement.read(rows, since=since, until=get_time())
     return {
         "site": model_admin.admin_site.name,
         "model": model_admin.opts.label,
@@ -136,7 +156,7 @@ def make_params(
         "columns": list(columns),
         "headers": headers,
         "options": dict(options),
-        "request": capture(model_admin, request, query=query, selected=selected, shown=shown),
+        **capture(model_admin, request, query=query, selected=selected, shown=shown),
     }
 
 
@@ -146,27 +166,33 @@ def capture(
     *,
     query: str,
     selected: Sequence[str] | None,
-    shown: QuerySet[Any, Any],
+    shown: Statement,
 ) -> dict[str, Any]:
-    """Return what a worker's request is to have beside the user and the query string.
+    """Return what a worker is to have beside the user and the query string.
 
     Raises InvalidParams if it would not be shown the same rows.
     """
-    captured = _capture(request)
+    asked = Asked(
+        model_admin,
+        query=query,
+        selected=selected,
+        middleware=serialize(capture_middleware(request)),
+        captured=_capture(request),
+    )
     try:
-        there = make_request(model_admin, request.user, query=query, captured=captured)
-        is_same = _describe(read_rows(model_admin, there, selected)) == _describe(shown)
+        shown.check(find_statement(asked, request.user))
+    except OtherRows as error:
+        raise _explain(error, model_admin.opts.label) from error
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-    else:
-        reason = "" if is_same else "it shows other rows"
-    if reason:
         raise InvalidParams(
-            f"A worker cannot rebuild the change list of {model_admin.opts.label}: {reason}. "
-            "It has the user and the query string of the request; EXPORTER_ADMIN_REQUEST can "
-            "carry the rest."
-        )
-    return captured
+            f"A worker cannot rebuild the change list of {model_admin.opts.label}: "
+            f"{type(error).__name__}: {error}. {ADVICE}"
+        ) from error
+    return {
+        "request": asked.captured,
+        "middleware": dict(asked.middleware),
+        "statement": shown.dump(),
+    }
 
 
 def _capture(request: HttpRequest) -> dict[str, Any]:
@@ -197,11 +223,6 @@ def renew_params(request: HttpRequest, params: Mapping[str, Any]) -> dict[str, A
     )
 
 
-def _describe(rows: QuerySet[Any, Any]) -> Any:
-    """Return which database is asked for the rows, and by which SQL, whatever time it is."""
-    try:
-        sql, params = rows.query.sql_with_params()
-    except EmptyResultSet:
-        return None
-    known = [type(each) if isinstance(each, date | time) else each for each in params]
-    return rows.db, sql, known
+def _explain(error: OtherRows, label: str) -> OtherRows:
+    text = f"A worker is not shown the rows of the change list of {label}: {error}. {ADVICE}"
+    return OtherRows(text, error.reason)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import inspect
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import Any, cast
 
@@ -10,13 +13,16 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.admin import ModelAdmin
 from django.contrib.messages.storage.base import BaseStorage
+from django.db.models import Model
 from django.http import HttpRequest, QueryDict
 from django.urls import NoReverseMatch, get_script_prefix, resolve, reverse
 from django.utils.datastructures import MultiValueDict
 
 from django_infra.exporter.conf import conf
-from django_infra.exporter.exceptions import InvalidParams
+from django_infra.exporter.exceptions import InvalidParams, InvalidSetting
 from django_infra.exporter.plugins import import_subclass
+
+SITE = "sites.Site"
 
 
 class ChangeListRequest:
@@ -26,8 +32,15 @@ class ChangeListRequest:
         """Return what of the user's request the worker's needs, as JSON carries it."""
         return {}
 
-    def restore(self, request: HttpRequest, captured: dict[str, Any]) -> None:
-        """Add it to the worker's request, which has a user, a path and a query string."""
+    def restore(
+        self, request: HttpRequest, captured: dict[str, Any]
+    ) -> AbstractContextManager[Any] | None:
+        """Add it to the worker's request, which has a user, a path and a query string.
+
+        What is to hold while the rows are read, such as a schema, is undone by the context manager
+        that this returns: decorate it with ``@contextmanager``.
+        """
+        return None
 
 
 def get_hook() -> ChangeListRequest:
@@ -38,12 +51,47 @@ def get_hook() -> ChangeListRequest:
     kind: type[ChangeListRequest] = import_subclass(
         path, ChangeListRequest, setting="EXPORTER_ADMIN_REQUEST"
     )
+    if inspect.isgeneratorfunction(kind.restore):
+        raise InvalidSetting(
+            f"restore() of {kind.__qualname__}, which EXPORTER_ADMIN_REQUEST is, yields and is no "
+            "context manager; decorate it with @contextmanager."
+        )
     return kind()
 
 
-def make_request(
-    model_admin: ModelAdmin[Any], user: Any, *, query: str, captured: dict[str, Any]
-) -> HttpRequest:
+def capture_middleware(request: HttpRequest) -> dict[str, Any]:
+    """Return what Django's own middleware has added to the request, as JSON carries it."""
+    added: Any = request
+    captured: dict[str, Any] = {}
+    if isinstance(language := getattr(added, "LANGUAGE_CODE", None), str):
+        captured["LANGUAGE_CODE"] = language
+    site = getattr(added, "site", None)
+    if isinstance(site, Model) and site._meta.label == SITE:
+        captured["site"] = site.pk
+    return captured
+
+
+def restore_middleware(request: Any, captured: Mapping[str, Any]) -> None:
+    """Add to a worker's request what ``capture_middleware()`` has found."""
+    if "LANGUAGE_CODE" in captured:
+        request.LANGUAGE_CODE = captured["LANGUAGE_CODE"]
+    if "site" in captured:
+        request.site = apps.get_model(SITE)._base_manager.get(pk=captured["site"])
+
+
+def restore(request: HttpRequest, captured: dict[str, Any]) -> AbstractContextManager[Any] | None:
+    """Let the project's hook complete the request; raise InvalidSetting for what it returns."""
+    hook = get_hook()
+    returned: Any = hook.restore(request, captured)
+    if returned is None or isinstance(returned, AbstractContextManager):
+        return returned
+    raise InvalidSetting(
+        f"restore() of {type(hook).__qualname__}, which EXPORTER_ADMIN_REQUEST is, has returned "
+        f"{returned!r}, but must return a context manager or None."
+    )
+
+
+def make_request(model_admin: ModelAdmin[Any], user: Any, *, query: str) -> HttpRequest:
     """Return a GET of the change list by the user, as a worker can make it."""
     request = HttpRequest()
     request.META = {"SERVER_NAME": "localhost", "SERVER_PORT": "80"}
@@ -51,7 +99,6 @@ def make_request(
     if apps.is_installed("django.contrib.sessions"):
         request.session = import_module(settings.SESSION_ENGINE).SessionStore()
     _lead(request, model_admin, query)
-    get_hook().restore(request, captured)
     return request
 
 

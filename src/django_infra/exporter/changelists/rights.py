@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
-from django_infra.exporter.changelists.requests import make_request
+from django_infra.exporter.changelists.apart import run_apart
+from django_infra.exporter.changelists.requests import make_request, restore, restore_middleware
 from django_infra.exporter.changelists.rows import find_admin
 from django_infra.exporter.exceptions import InvalidParams
 
 logger = logging.getLogger(__name__)
 
 
-def may_view(user: Any, *, site: str, model: str, captured: dict[str, Any]) -> bool:
+def may_view(
+    user: Any,
+    *,
+    site: str,
+    model: str,
+    middleware: Mapping[str, Any],
+    captured: dict[str, Any],
+) -> bool:
     """Tell whether the admin site still has the model, and lets the user view it.
 
     An error of the project's own code is logged, and is a no.
     """
-    try:
+
+    def look() -> bool:
         model_admin = find_admin(site, model)
-        request = make_request(model_admin, user, query="", captured=captured)
-        is_inside = model_admin.admin_site.has_permission(request)
-        return is_inside and bool(model_admin.has_view_or_change_permission(request))
+        request = make_request(model_admin, user, query="")
+        restore_middleware(request, middleware)
+        with restore(request, captured) or nullcontext():
+            is_inside = model_admin.admin_site.has_permission(request)
+            return is_inside and bool(model_admin.has_view_or_change_permission(request))
+
+    try:
+        return run_apart(look)
     except InvalidParams:
         return False
     except Exception:

@@ -7,16 +7,17 @@ import inspect
 from collections.abc import Sequence
 from typing import Any, cast
 
-from django.contrib.admin import ModelAdmin
+from django.contrib.admin import AdminSite, ModelAdmin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.sites import all_sites
 from django.contrib.admin.views.main import ALL_VAR, ERROR_FLAG, PAGE_VAR, ChangeList
 from django.core.exceptions import SuspiciousOperation, ValidationError
 from django.core.paginator import Paginator
-from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models import QuerySet
 from django.http import HttpRequest, QueryDict
 from django.urls import get_resolver
 
+from django_infra.exporter.changelists.doubles import list_once
 from django_infra.exporter.changelists.requests import get_messages, has_urls, turn_request
 from django_infra.exporter.exceptions import ExportNotPermitted, InvalidParams
 
@@ -26,6 +27,7 @@ ACTION_MARK = "exports_change_list"
 # Which rows there are does not depend on them.
 IGNORED = (ALL_VAR, ERROR_FLAG, PAGE_VAR, "_facets", "_popup", "_to_field")
 
+MAX_KEY = 2**63
 
 # What a change list raises for what it cannot read, such as the day after the last one.
 REFUSALS = (
@@ -76,10 +78,13 @@ def clean_query(text: str) -> str:
     return query.urlencode()
 
 
-def check_permission(model_admin: ModelAdmin[Any], request: HttpRequest) -> None:
+def check_permission(
+    model_admin: ModelAdmin[Any], request: HttpRequest, *, is_rebuilt: bool = False
+) -> None:
     """Raise ExportNotPermitted unless the user may export what the change list shows."""
     site, model = model_admin.admin_site, model_admin.opts
-    if not (site.has_permission(request) and model_admin.has_view_or_change_permission(request)):
+    may_enter = _may_enter(site, request, is_rebuilt=is_rebuilt)
+    if not (may_enter and model_admin.has_view_or_change_permission(request)):
         raise ExportNotPermitted(
             f"{request.user.get_username()!r} may not view {model.label} on the admin site "
             f"{site.name!r}."
@@ -92,6 +97,17 @@ def check_permission(model_admin: ModelAdmin[Any], request: HttpRequest) -> None
             f"{type(model_admin).__qualname__} does not offer the action export_selected to "
             f"{request.user.get_username()!r}."
         )
+
+
+def _may_enter(site: AdminSite, request: HttpRequest, *, is_rebuilt: bool) -> bool:
+    try:
+        return site.has_permission(request)
+    except Exception:
+        if not is_rebuilt:
+            raise
+        # The site asks how the user has logged in, such as whether with a second factor. That was
+        # asked as the page was shown; what a worker can ask is whether the user is staff still.
+        return AdminSite.has_permission(site, request)
 
 
 def get_rows(
@@ -109,23 +125,33 @@ def get_rows(
 
 
 def read_rows(
-    model_admin: ModelAdmin[Any], request: HttpRequest, selected: Sequence[str] | None
+    model_admin: ModelAdmin[Any],
+    request: HttpRequest,
+    selected: Sequence[str] | None,
+    *,
+    is_rebuilt: bool = False,
 ) -> QuerySet[Any, Any]:
-    """Return as ``get_rows()`` the rows for a request that is the change list's own."""
-    check_permission(model_admin, request)
-    rows = _without_distinct(open_change_list(model_admin, request))
+    """Return as ``get_rows()`` the rows for a request that is the change list's own.
+
+    ``is_rebuilt`` says that no user has sent the request.
+    """
+    check_permission(model_admin, request, is_rebuilt=is_rebuilt)
+    rows = list_once(open_change_list(model_admin, request))
     if selected is None:
         return rows
-    key: Any = rows.model._meta.pk
-    while key.remote_field:
-        key = key.target_field
     try:
-        keys = [key.to_python(each) for each in selected]
-        for each in keys:
-            key.run_validators(each)
-        return rows.filter(pk__in=keys)
-    except (TypeError, ValueError, ValidationError) as error:
+        # As the action of a change list finds them: a stored key need not be a valid one.
+        return rows.filter(pk__in=_prepare_keys(rows.model, selected))
+    except (OverflowError, TypeError, ValueError, ValidationError) as error:
         raise InvalidParams(f"The selected keys do not suit {rows.model._meta.label}.") from error
+
+
+def _prepare_keys(model: Any, selected: Sequence[str]) -> list[Any]:
+    """Return the keys without integers that no database has."""
+    if any("\0" in key for key in selected):
+        raise ValueError("A key has a NUL character.")
+    keys = [model._meta.pk.get_prep_value(each) for each in selected]
+    return [key for key in keys if not isinstance(key, int) or -MAX_KEY <= key < MAX_KEY]
 
 
 def open_change_list(model_admin: ModelAdmin[Any], request: HttpRequest) -> ChangeList:
@@ -139,39 +165,3 @@ def open_change_list(model_admin: ModelAdmin[Any], request: HttpRequest) -> Chan
     if said := get_messages(request):
         raise InvalidParams(f"The change list of {label} says: {' '.join(said)}")
     return change_list
-
-
-def _without_distinct(change_list: Any) -> QuerySet[Any, Any]:
-    """Return the rows one by one, where DISTINCT would drop those that are alike in few columns."""
-    rows: QuerySet[Any, Any] = change_list.queryset
-    if not rows.query.distinct or rows.query.distinct_fields:
-        return rows
-    if rows.query.group_by is not None:
-        # One for each key.
-        return _clear_distinct(rows)
-    root: QuerySet[Any, Any] = change_list.root_queryset
-    if root.query.distinct:
-        root = _clear_distinct(root) if _has_no_join(root) else _get_all(root)
-    keys = rows.order_by().values("pk")
-    return root.filter(pk__in=keys).order_by(*rows.query.order_by)
-
-
-def _clear_distinct(rows: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
-    rows = rows.all()
-    rows.query.distinct = False
-    return rows
-
-
-def _has_no_join(rows: QuerySet[Any, Any]) -> bool:
-    return len(rows.query.alias_map) <= 1
-
-
-def _get_all(rows: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
-    """Return every row of the model with the annotations that the rows have."""
-    everything: QuerySet[Any, Any] = rows.model._base_manager.using(rows.db).all()
-    one = rows.order_by().filter(pk=OuterRef("pk"))
-    for name in rows.query.annotations:
-        value = one.annotate(annotated_value=F(name)).values("annotated_value")[:1]
-        add = everything.annotate if name in rows.query.annotation_select else everything.alias
-        everything = add(**{name: Subquery(value)})
-    return everything

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ from django_infra.exporter.columns import select
 from django_infra.exporter.exceptions import UnknownExport
 from django_infra.exporter.export import export_queryset, schedule_export
 from django_infra.exporter.formats import choose_format, get_writer
-from django_infra.exporter.jobs import check_permission, make_job, run_job
+from django_infra.exporter.jobs import check_permission, open_job, run_job
 from django_infra.exporter.management.arguments import make_params, narrow, split_names
 from django_infra.exporter.models import QueryExport
 from django_infra.exporter.named import NamedExport
@@ -47,8 +48,8 @@ class Target(Protocol):
     ) -> QueryExport:
         """Export into the storage, in this process, and return the finished row."""
 
-    def make_job(self, output: str | None, *, format: str | None) -> Job:
-        """Return the job that writes what the output's extension or the format says."""
+    def open_job(self, output: str | None, *, format: str | None) -> AbstractContextManager[Job]:
+        """Return the context of the job, which writes what the output or the format says."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,12 @@ class ModelTarget:
             watch=watch,
         )
 
-    def make_job(self, output: str | None, *, format: str | None) -> Job:
+    @contextmanager
+    def open_job(self, output: str | None, *, format: str | None) -> Iterator[Job]:
         require_settings()
         selection = select(self.queryset, self.values)
         format = choose_format(output, format)
-        return Job.limited(selection, get_writer(format, self.options))
+        yield Job.limited(selection, get_writer(format, self.options))
 
 
 @dataclass(frozen=True)
@@ -101,11 +103,11 @@ class NamedTarget:
         export.refresh_from_db()
         return export
 
-    def make_job(self, output: str | None, *, format: str | None) -> Job:
+    def open_job(self, output: str | None, *, format: str | None) -> AbstractContextManager[Job]:
         require_settings()
         check_permission(self.named, self.user)
         format = choose_format(output, format, offered=self.named.get_formats())
-        return make_job(self.named, serialize(self.params), user=self.user, format=format)
+        return open_job(self.named, serialize(self.params), user=self.user, format=format)
 
 
 def find_target(options: dict[str, Any]) -> Target:

@@ -132,17 +132,17 @@ class Command(BaseCommand):
             self.stdout.write(str(export.file.name))
 
     def _stream(self, target: Target, options: dict[str, Any]) -> None:
-        job = target.make_job(None, format=options["format"])
-        with self._watch(options) as watch:
+        opened = target.open_job(None, format=options["format"])
+        with opened as job, self._watch(options) as watch:
             row_count = write_stream(job, self._get_binary_stdout(), watch=watch)
         if options["verbosity"] > 1:
             self.stderr.write(f"{row_count:,} rows", self.style.NOTICE)
 
     def _save(self, target: Target, options: dict[str, Any]) -> None:
         output, overwrites = options["output"], options["force"]
-        job = target.make_job(output, format=options["format"])
+        opened = target.open_job(output, format=options["format"])
         try:
-            with self._watch(options) as watch:
+            with opened as job, self._watch(options) as watch:
                 row_count = write_file(job, Path(output), overwrites=overwrites, watch=watch)
         except FileAlreadyExists as error:
             raise CommandError(f"{error} --force overwrites a file.") from error

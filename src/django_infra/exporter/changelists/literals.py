@@ -1,0 +1,25 @@
+"""Compose the literals of a query as the database's own driver does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Those of one type and value are one literal everywhere.
+PLAIN = (bool, bytes, float, int, str, type(None))
+
+
+def compose_literal(value: Any, connection: Any) -> str:
+    """Return what tells the literal from every other one of its database."""
+    if type(value) in PLAIN:
+        return f"{type(value).__name__}:{value!r}"
+    if connection.vendor == "postgresql":
+        from django.db.backends.postgresql.psycopg_any import sql
+
+        return str(sql.Literal(value).as_string(connection.connection))
+    if connection.vendor == "mysql":
+        return str(connection.connection.literal(value))
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT QUOTE(%s)", [value])
+            return str(cursor.fetchone()[0])
+    return f"{type(value).__module__}.{type(value).__qualname__}:{value!r}"

@@ -1,0 +1,195 @@
+"""Compare the query behind a page with that of a worker, as their database gets them.
+
+1. The query is compiled for the rows' own database, and its literals are composed by that backend.
+2. Lists of IN are sets: their order may differ between processes.
+3. Dates and times are kept beside the digest of the rest, as they may move with the clock.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet
+from django.db import connections
+from django.db.models import QuerySet
+from django.utils.crypto import salted_hmac
+
+from django_infra.exporter.changelists.literals import compose_literal
+from django_infra.exporter.changelists.moments import find_moment_fault, make_moment
+from django_infra.exporter.changelists.sessions import read_session
+from django_infra.exporter.exceptions import InvalidParams, OtherRows
+
+# More of them are compared as they are: they are keys, and no times that a clock has given.
+MAX_MOMENTS = 100
+DRAWS = 64
+SALT = "django_infra.exporter.changelists.statements"
+
+# What SQL consists of, as far as commas and parentheses are concerned.
+_TOKEN = re.compile(
+    r"""(?:"(?:[^"]|"")*"|'(?:[^']|'')*'|`[^`]*`)|%s|%%|[(),]|[^"'`%(),]+|.""", re.DOTALL
+)
+_PLACEHOLDER = re.compile(r"%%|%s")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A query as its database gets it, and when it was made."""
+
+    # Several, if the router draws lots among replicas.
+    databases: frozenset[str]
+    digest: str
+    moments: tuple[str, ...]
+    session: Mapping[str, str]
+    since: datetime
+    until: datetime
+
+    @classmethod
+    def read(cls, rows: QuerySet[Any, Any], *, since: datetime, until: datetime) -> Statement:
+        """Return that of the rows, which were made between two times."""
+        databases = frozenset(rows.db for _ in range(DRAWS))
+        connection = connections[min(databases)]
+        connection.ensure_connection()
+        text, moments = _compose(rows, connection)
+        if len(moments) > MAX_MOMENTS:
+            text, moments = "\0".join((text, *moments)), ()
+        digest = salted_hmac(SALT, text, algorithm="sha256").hexdigest()
+        return cls(databases, digest, moments, read_session(connection), since, until)
+
+    @classmethod
+    def load(cls, data: Any) -> Statement:
+        """Return what ``dump()`` has given; raise InvalidParams for what it never gives."""
+        try:
+            return cls(
+                databases=frozenset(map(str, data["databases"])),
+                digest=data["digest"],
+                moments=tuple(map(str, data["moments"])),
+                session={str(name): str(value) for name, value in data["session"].items()},
+                since=datetime.fromisoformat(data["since"]).astimezone(UTC),
+                until=datetime.fromisoformat(data["until"]).astimezone(UTC),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InvalidParams("The statement of the change list cannot be read.") from error
+
+    def dump(self) -> dict[str, Any]:
+        """Return it as JSON carries it."""
+        return {
+            "databases": sorted(self.databases),
+            "digest": self.digest,
+            "moments": list(self.moments),
+            "session": dict(self.session),
+            "since": self.since.isoformat(),
+            "until": self.until.isoformat(),
+        }
+
+    def check(self, later: Statement) -> None:
+        """Raise OtherRows, which names the cause, if a later one finds other rows."""
+        for fault in self._find_faults(later):
+            raise fault
+
+    def _find_faults(self, later: Statement) -> Iterator[OtherRows]:
+        for name in sorted(later.databases - self.databases):
+            yield OtherRows.of_database(min(self.databases), name)
+        for name in sorted({*self.session, *later.session}):
+            before, after = self.session.get(name), later.session.get(name)
+            if before != after:
+                yield OtherRows.of_session(name, before, after)
+        if later.digest != self.digest or len(later.moments) != len(self.moments):
+            yield OtherRows.of_query()
+        passed = (later.since - self.until, later.until - self.since)
+        for first, second in zip(self.moments, later.moments, strict=False):
+            if fault := find_moment_fault(first, second, *passed):
+                yield fault
+
+
+def get_time() -> datetime:
+    """Return the time that a statement is made at."""
+    return datetime.now(UTC)
+
+
+class _Misread(Exception):
+    """A query has more places than literals, as far as can be told."""
+
+
+@dataclass(frozen=True, order=True)
+class _Part:
+    """What stands between two commas."""
+
+    text: str
+    moments: tuple[str, ...]
+
+
+def _compose(rows: QuerySet[Any, Any], connection: Any) -> tuple[str, tuple[str, ...]]:
+    # Compiling changes a query, and some of what it changes is shared with its clones.
+    query: Any = rows.query.clone()
+    try:
+        sql, params = query.get_compiler(connection=connection).as_sql()
+    except EmptyResultSet:
+        return "", ()
+    literals = [_make_literal(each, connection) for each in params]
+    parts = _read_all(sql, literals)
+    text = "\0".join((sql, *(each.text for each in parts)))
+    return text, _list_moments(parts)
+
+
+def _read_all(sql: str, literals: list[_Part]) -> list[_Part]:
+    """Return the parts of a query, with its lists of IN in one order."""
+    tokens, places = iter(_TOKEN.findall(sql)), iter(literals)
+    try:
+        parts = list(_read_parts(tokens, places))
+    except _Misread:
+        return literals
+    # Where SQL is quoted in a way that is not known here, each literal counts where it is.
+    is_read = next(tokens, None) is None and next(places, None) is None
+    return parts if is_read else literals
+
+
+def _make_literal(value: Any, connection: Any) -> _Part:
+    moment = make_moment(value)
+    if moment is None:
+        text = compose_literal(value, connection)
+        return _Part(f"\0{len(text)}:{text}", ())
+    kind = type(value) if isinstance(value, date | time) else str
+    return _Part(f"\0{kind.__name__}", (moment,))
+
+
+def _read_parts(tokens: Iterator[str], literals: Iterator[_Part]) -> Iterator[_Part]:
+    """Yield the parts up to the parenthesis that ends them."""
+    text = ""
+    moments: tuple[str, ...] = ()
+    for token in tokens:
+        if token == ")":
+            break
+        if token == ",":
+            yield _Part(text.strip(), moments)
+            text, moments = "", ()
+        elif token == "(":
+            inner = list(_read_parts(tokens, literals))
+            if _is_list(text, inner):
+                inner = sorted(set(inner))
+            text += f"({','.join(each.text for each in inner)})"
+            moments += _list_moments(inner)
+        else:
+            found = [_take(literals) for each in _PLACEHOLDER.findall(token) if each == "%s"]
+            text += token + "".join(each.text for each in found)
+            moments += _list_moments(found)
+    yield _Part(text.strip(), moments)
+
+
+def _take(literals: Iterator[_Part]) -> _Part:
+    try:
+        return next(literals)
+    except StopIteration:
+        raise _Misread from None
+
+
+def _is_list(text: str, inner: list[_Part]) -> bool:
+    is_subquery = inner[0].text.upper().startswith(("SELECT", "WITH", "(SELECT"))
+    return text.rstrip().upper().endswith(" IN") and not is_subquery
+
+
+def _list_moments(parts: list[_Part]) -> tuple[str, ...]:
+    return tuple(moment for part in parts for moment in part.moments)
