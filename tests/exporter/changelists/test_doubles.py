@@ -19,10 +19,10 @@ RANK = Case(When(name__endswith="3", then=2), default=1)
 def show(monkeypatch):
     """Let the change list of authors have rows and results of a search of its own."""
 
-    def show(rows=Author.objects.all, search=lambda rows: rows):
+    def show(rows=Author.objects.all, search=lambda rows: rows, list_display=("name",)):
         kind = type(admin.site.get_model_admin(Author))
         monkeypatch.setattr(kind, "get_queryset", lambda self, request: rows())
-        monkeypatch.setattr(kind, "list_display", ["name"])
+        monkeypatch.setattr(kind, "list_display", list_display)
         monkeypatch.setattr(
             kind, "get_search_results", lambda self, request, rows, term: (search(rows), False)
         )
@@ -60,6 +60,7 @@ def test_the_annotations_are_those_of_the_search(library, export, get_shown, sho
     show(
         rows=lambda: Author.objects.annotate(rank=Value(0)),
         search=lambda rows: with_books(rows.annotate(rank=RANK)).order_by("-rank", "pk"),
+        list_display=("name", "rank"),
     )
     rows = export(Author, query="q=x", columns=["id", "rank"])[1:]
     assert [int(key) for key, _ in rows] == get_shown(Author, "q=x")
