@@ -28,6 +28,7 @@ ONCE = [
     "exporter/changelists/test_checks.py",
     "exporter/changelists/test_offers.py",
     "exporter/management/test_checks.py",
+    "exporter/test_access.py",
     "exporter/test_checks.py",
     "exporter/test_command_line.py",
     "exporter/test_conf.py",

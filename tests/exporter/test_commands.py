@@ -302,6 +302,27 @@ def test_a_local_file_takes_no_time_for_a_checksum(tmp_path, monkeypatch):
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("kind", ["replaced", "linked"])
+@pytest.mark.parametrize("options", [[], ["--force"]])
+def test_a_local_file_that_somebody_tampers_with_is_refused(tmp_path, spy, kind, options):
+    def tamper(number):
+        if number == 2:
+            (path,) = tmp_path.glob(".export-*")
+            assert path.stat().st_mode & 0o777 == 0o600
+            if kind == "linked":
+                (tmp_path / "theirs").hardlink_to(path)
+            else:
+                path.unlink()
+                path.write_text("theirs")
+
+    spy(tamper)
+    make_authors(30)
+    with pytest.raises(CommandError, match="replaced or linked the unfinished file"):
+        export(*AUTHORS, "--output", tmp_path / "authors.csv", *options)
+    assert find_files(tmp_path) == (["theirs"] if kind == "linked" else [])
+
+
+@pytest.mark.django_db
 def test_a_local_file_is_overwritten_by_force_alone(tmp_path, spy):
     chunks = []
     spy(chunks.append)

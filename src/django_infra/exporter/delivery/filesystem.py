@@ -125,11 +125,15 @@ class FileSystemDelivery(Delivery):
             self._copy(near)
             distant.unlink(missing_ok=True)
         self.temp_path = near
+        self._check_own(distant)
+
+    def _check_own(self, written: Path) -> None:
+        """Raise UnfinishedFileReplaced unless the temporary file has the one name that it needs."""
         ours = os.fstat(self.file.fileno())
-        if not os.path.samestat(ours, near.lstat()) or ours.st_nlink > 1:
+        if not os.path.samestat(ours, self.temp_path.lstat()) or ours.st_nlink > 1:
             raise UnfinishedFileReplaced(
-                f"Somebody has replaced or linked the unfinished file {str(distant)!r}. Make "
-                "EXPORTER_TEMP_DIR a folder in which others may not do that."
+                f"Somebody has replaced or linked the unfinished file {str(written)!r}. Make its "
+                "folder, which EXPORTER_TEMP_DIR may name, one in which others may not do that."
             )
 
     def _copy(self, path: Path) -> None:

@@ -41,6 +41,7 @@ class LocalDelivery(FileSystemDelivery):
         return super().get_temp_paths()[1:]
 
     def save(self) -> None:
+        self._check_own(self.temp_path)
         if self.overwrites:
             # The file that is replaced could be read until now.
             self._set_permissions()
