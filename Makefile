@@ -7,9 +7,10 @@
 #   make test-thorough                  the sweeps, torture, drivers, Pythons and Djangos: an hour or two
 #   make test-drivers                   the contract through psycopg2 and PyMySQL
 #   make test-matrix                    the quick tests and the contract on each Python and Django
-#   make test-matrix ARGS=3.13-django61
+#   make test-matrix ARGS=3.13-django61 on one pair
 #   make torture                        background jobs whose workers are killed at random
 #   make lint                           all static checks
+#   make format                         what ruff can mend of them
 #   make demo                           the demo: load the flights of a year and export them
 #   make demo-site                      the demo in a browser: http://127.0.0.1:8000/, or PORT=8001
 #   make bench                          the benchmarks, about five minutes: .bench/report.md
@@ -25,7 +26,7 @@ ROUNDS ?= 3
 PORT ?= 8000
 INSTALL = $(@D)/bin/python -m pip install -qq --constraint constraints.txt
 
-.PHONY: FORCE bench check demo demo-site help lint test test-drivers test-matrix test-thorough torture
+.PHONY: FORCE bench check demo demo-site format help lint test test-drivers test-matrix test-thorough torture
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv/%.contents
 
@@ -64,6 +65,10 @@ lint: .venv/test/ready
 	$(<D)/bin/lint-imports --no-logo
 	PYTHONPATH=tests $(<D)/bin/python -m django makemigrations --check --dry-run --settings settings exporter
 
+format: .venv/test/ready
+	$(<D)/bin/ruff check --fix src tests demo benchmarks
+	$(<D)/bin/ruff format src tests demo benchmarks
+
 demo: .venv/demo/flights
 	$(<D)/bin/python demo/manage.py migrate --verbosity 0
 	$(<D)/bin/python demo/manage.py load_flights
@@ -82,7 +87,7 @@ bench: .venv/bench/ready
 		$(DATABASES:%=--database %) $(CONTENDERS:%=--contender %) \
 		$(if $(SLOW),--slow) $(if $(DOCS),--docs)
 
-.venv/test/ready: GROUPS = lint test django52
+.venv/test/ready: GROUPS = lint django52
 .venv/demo/ready: GROUPS = django52
 .venv/bench/ready: GROUPS = bench django52
 .venv/matrix-%/ready: GROUPS = test $(lastword $(subst -, ,$*))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from django.conf import settings
 from django.db import connection
@@ -7,8 +9,7 @@ from django.db import connection
 # In this order: databases imports selection.
 pytest_plugins = ["selection", "databases", "outcomes"]
 
-# One database is enough to know what these say: they are about pages, texts and settings, or
-# choose their own database.
+# One database is enough for these: they are about pages, texts and settings, or choose their own.
 ONCE = [
     "api/serving",
     "api/test_conditional.py",
@@ -51,6 +52,8 @@ ONCE = [
     "test_package.py",
     "test_selection.py",
 ]
+if missing := [path for path in ONCE if not Path(__file__).parent.joinpath(path).exists()]:
+    raise FileNotFoundError(f"ONCE names what is not there: {missing}.")
 collect_ignore = [] if connection.vendor == "sqlite" else ONCE
 
 

@@ -20,8 +20,8 @@ NUMBER = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
 MIGRATED = pytest.StashKey()
 NUMBERS = pytest.StashKey()
 
-# Selects statements that end the sessions which a dead process has left at work: a database could
-# not be dropped as long as it is in use.
+# Queries for the statements that end the sessions of a dead process: a database that is in use
+# cannot be dropped.
 SELECT_KILLS = {
     "postgresql": (
         "SELECT 'SELECT pg_terminate_backend(' || pid || ')'"
@@ -40,7 +40,7 @@ def pytest_xdist_setupnodes(config, specs):
     config.stash[NUMBERS] = []
     with config.stash[blocking_manager_key].unblock():
         config.stash[MIGRATED] = setup_databases(verbosity=0, interactive=False)
-        # A file in WAL mode is whole, and a template is free, when nobody has it open.
+        # A database can be copied once nobody has it open.
         connections.close_all()
 
 

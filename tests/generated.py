@@ -1,6 +1,7 @@
 """Hypothesis, with as many examples as the level of the run asks for.
 
-Modules take it from here and not from its package, which costs each start half a second.
+Import it from here, so that the profile is set. A conftest.py does not set it, since importing
+Hypothesis would make every start half a second slower.
 """
 
 from __future__ import annotations

@@ -2,18 +2,21 @@
 
     python tests/run.py [check|contract|test|thorough] [arguments for pytest]
 
-check takes SQLite and what needs nothing else; contract, what another driver, Python or Django
-could change; test, the default, all that protects a promise, with samples of the sweeps; thorough,
-all of everything. Without arguments for pytest, test measures all runs together. The environment
-says:
+- check runs what needs nothing but SQLite.
+- contract runs what another driver, Python or Django could change.
+- test, the default, runs all that protects a promise, with samples of the sweeps. Without arguments
+  for pytest it measures all runs together.
+- thorough runs all of everything.
+
+The environment says:
 
 - POSTGRES_URL, MYSQL_URL, REDIS_URL and AMQP_URL: where the servers are.
 - DATABASES: which of sqlite, postgresql and mysql to run on; all unless told.
 - CHROMIUM: where the browser is, if it is not on the PATH.
 - REQUIRE_SERVICES=1: a server that does not answer, or no browser, is a failure, and not skipped.
 - PSYCOPG=2 and MYSQL_CLIENT=pymysql: PostgreSQL through psycopg2, MariaDB through PyMySQL.
-- JOBS: how many processes run tests at the same time; one more than there are processors unless
-  told, since some of them wait for browsers and workers.
+- JOBS: how many processes run tests at the same time. Otherwise it is one more than there are
+  processors, since some wait for browsers and workers; in check as many, or 0 for a module.
 """
 
 from __future__ import annotations
@@ -78,13 +81,13 @@ def main(arguments: list[str]) -> int:
     failed = [name for name, outcome in outcomes.items() if not outcome.is_good]
     failed += [*([] if is_covered else ["coverage"]), *(missing if is_required else [])]
     if not any(outcome.count for outcome in outcomes.values()):
-        failed.append("no test was found")
-    report(outcomes, failed, time.monotonic() - started)
+        failed.append("no test ran")
+    report(level, outcomes, failed, time.monotonic() - started)
     return 1 if failed else 0
 
 
 def split(arguments: list[str]) -> tuple[str, list[str]]:
-    """Part the level from the arguments for pytest."""
+    """Separate the level from the arguments for pytest."""
     if arguments[:1] == ["contract"]:
         return "test", CONTRACT + arguments[1:]
     if arguments and arguments[0] in LEVELS:
@@ -95,7 +98,10 @@ def split(arguments: list[str]) -> tuple[str, list[str]]:
 def find_databases() -> tuple[list[str], list[str]]:
     """Say which databases answer, and return those that do and those that do not."""
     found, missing = [], []
-    for name in os.environ.get("DATABASES", "").split() or URLS:
+    names = os.environ.get("DATABASES", "").split() or [*URLS]
+    if unknown := set(names) - set(URLS):
+        sys.exit(f"DATABASES has {min(unknown)!r}; choose from {', '.join(URLS)}.")
+    for name in names:
         try:
             print(f"{name}: {read_version(URLS[name])}")
             found.append(name)
@@ -146,17 +152,19 @@ class Outcome:
         self.count = data.get("passed", 0)
         self.failed = data.get("failed", [])
         self.skipped = data.get("skipped", {})
+        self.left_out = data.get("left_out", 0)
         # An argument may choose tests that this database has none of.
         self.is_good = returncode in (0, NO_TESTS)
 
 
 def run_suite(name: str, level: str, arguments: list[str], is_measured: bool) -> Outcome:
-    """Run the tests on the database; one or two modules are done before processes are ready."""
+    """Run the tests on the database, and return how that ended."""
     print(f"\nRunning on {name}.")
     path = Path(os.environ["EXPORTER_TEST_DIR"], f"{name}.json")
     processes = os.environ.get("JOBS", str(PROCESSORS + (level != "check")))
-    if level == "check" and arguments:
-        processes = "0"
+    if level == "check" and any(map(is_place, arguments)):
+        # A module or two have run before other processes have started.
+        processes = os.environ.get("JOBS", "0")
     command = ["pytest", "-q", f"--level={level}", "-n", processes, "--dist=worksteal"]
     if level == "thorough":
         # A sweep of all cases takes minutes.
@@ -167,6 +175,10 @@ def run_suite(name: str, level: str, arguments: list[str], is_measured: bool) ->
     return Outcome(ended, path)
 
 
+def is_place(argument: str) -> bool:
+    return (ROOT / argument.partition("::")[0]).exists()
+
+
 def report_coverage(*, is_complete: bool) -> bool:
     """Report what all runs covered together; too little is a failure if no run is missing."""
     minimum = [f"--fail-under={MIN_COVERAGE}"] if is_complete else []
@@ -174,7 +186,7 @@ def report_coverage(*, is_complete: bool) -> bool:
     return all(run("coverage", *step) == 0 for step in steps)
 
 
-def report(outcomes: dict[str, Outcome], failed: list[str], seconds: float) -> None:
+def report(level: str, outcomes: dict[str, Outcome], failed: list[str], seconds: float) -> None:
     """Say what was skipped and why, and at last what failed."""
     skipped = Counter()
     for outcome in outcomes.values():
@@ -182,6 +194,9 @@ def report(outcomes: dict[str, Outcome], failed: list[str], seconds: float) -> N
     print(f"\nSkipped: {sum(skipped.values())}.")
     for reason, count in skipped.most_common():
         print(f"  {count}: {reason}")
+    if left_out := sum(outcome.left_out for outcome in outcomes.values()):
+        other = "make test-thorough" if level != "check" else "make test"
+        print(f"Left to {other}: {left_out}.")
     for name, outcome in outcomes.items():
         for test in outcome.failed:
             print(f"Failed on {name}: {test}")

@@ -12,8 +12,11 @@ import pytest
 from django.db import connection
 
 LEVELS = ("check", "test", "thorough")
-# Whoever takes one of these starts or asks something outside of this process.
+LEFT_OUT = pytest.StashKey()  # how many tests of this database are not of the level or the sample
+# A test that uses one of these starts or asks something outside of this process.
 EXTERNAL_FIXTURES = {"chromium", "live_server", "fork_server", "use_engine"}
+# Of Django's connections, as their vendor and their module are called.
+DATABASES = {"sqlite", "postgresql", "mysql", "psycopg", "psycopg2", "MySQLdb", "pymysql"}
 STARTS = {"os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen"}
 
 
@@ -38,7 +41,7 @@ def pytest_configure(config):
 @pytest.hookimpl(trylast=True)  # after the order has been made a random one
 def pytest_collection_modifyitems(config, items):
     for item in items:
-        if EXTERNAL_FIXTURES.intersection(getattr(item, "fixturenames", [])):
+        if EXTERNAL_FIXTURES.intersection(item.fixturenames):
             item.add_marker("external")
         if "chromium" in item.fixturenames:
             # An error in the middle of its event loop would be the end of the browser too.
@@ -47,9 +50,19 @@ def pytest_collection_modifyitems(config, items):
     chosen = [item for item in items if is_of_level(item, level) and is_of_database(item)]
     if level != "thorough":
         chosen = take_samples(chosen, random.Random(config.getoption("randomly_seed", 0)))
-    config.hook.pytest_deselected(items=list(set(items).difference(chosen)))
+    left_out = [item for item in items if item not in set(chosen)]
+    config.hook.pytest_deselected(items=left_out)
+    config.stash[LEFT_OUT] = sum(is_of_database(item) for item in left_out)
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["left_out"] = config.stash[LEFT_OUT]
     # What waits for others begins first, and one process starts what such tests share.
     items[:] = sorted(chosen, key=get_urgency)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """Learn from a process what it left out: all have collected the same."""
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
 
 
 def is_of_level(item, level):
@@ -60,7 +73,15 @@ def is_of_level(item, level):
 
 def is_of_database(item):
     names = {connection.vendor, connection.Database.__name__}
-    return all(names.intersection(marker.args) for marker in item.iter_markers("only_on"))
+    for marker in item.iter_markers("only_on"):
+        if unknown := set(marker.args) - DATABASES:
+            known = ", ".join(sorted(DATABASES))
+            raise pytest.UsageError(
+                f"{item.nodeid} is marked only_on {min(unknown)!r}, which is none of {known}."
+            )
+        if not names.intersection(marker.args):
+            return False
+    return True
 
 
 def take_samples(items, chance):
@@ -78,7 +99,7 @@ def take_samples(items, chance):
 
 @pytest.fixture
 def sampling(request):
-    """Return how a sweep is to choose so many of its cases; a thorough run takes all."""
+    """Return a function that gives the count and the seed of a sample; thorough runs take all."""
     seed = request.config.getoption("randomly_seed", 0)
     is_thorough = request.config.getoption("level") == "thorough"
     return lambda count: {"count": None if is_thorough else count, "seed": seed}
@@ -97,14 +118,31 @@ def pytest_runtest_protocol(item, nextitem):
         refusal.offender = None
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item):
+    yield
+    if item.nodeid in refusal.offences:
+        # What is tested may have caught the error.
+        refusal.offences.remove(item.nodeid)
+        pytest.fail(make_refusal(item.nodeid))
+
+
 class Refusal:
-    """Have a test fail that starts a process and is not marked as external."""
+    """Fail a test that starts a process without being marked as external."""
 
     offender = None
 
+    def __init__(self):
+        self.offences = set()
+
     def __call__(self, event, arguments):
         if self.offender and event in STARTS:
-            raise RuntimeError(f"{self.offender} starts a process, and must be marked as external.")
+            self.offences.add(self.offender)
+            raise RuntimeError(make_refusal(self.offender))
+
+
+def make_refusal(test):
+    return f"{test} starts a process, and must be marked as external."
 
 
 refusal = Refusal()

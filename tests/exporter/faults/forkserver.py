@@ -15,6 +15,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
 
@@ -70,6 +72,7 @@ class ForkServer:
                 raise RuntimeError(f"The fork server has ended: {self.process.wait()}.")
             pid, returncode = json.loads(message)
             if returncode is None:
+                self.returncodes.pop(pid, None)  # of another child that had this number
                 self.started.append(pid)
             else:
                 self.returncodes[pid] = returncode
@@ -97,8 +100,10 @@ class Forked:
         return self.returncode
 
     def wait(self, timeout=None):
+        end = None if timeout is None else time.monotonic() + timeout
         while self.returncode is None:
-            if not self.server.listen(timeout):
+            left = None if end is None else max(end - time.monotonic(), 0)
+            if not self.server.listen(left):
                 raise subprocess.TimeoutExpired(str(self.pid), timeout)
         return self.returncode
 
@@ -107,14 +112,21 @@ class Forked:
             os.kill(self.pid, signal.SIGKILL)
 
     def communicate(self, timeout=None):
-        """Say no more, wait for the end, and return what is left to read."""
+        """Close stdin, wait for the child to end, and return the rest of its output."""
         with suppress(BrokenPipeError):
             self.stdin.close()
-        outputs = [stream.read() for stream in (self.stdout, self.stderr) if not stream.closed]
+        if self.stdout.closed:
+            self.wait(timeout)
+            return ["", ""]
+        with ThreadPoolExecutor(2) as pool:
+            outputs = [pool.submit(stream.read) for stream in (self.stdout, self.stderr)]
+            self.wait(timeout)
+            # What it has started may hold the ends, and is ended with it.
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
         self.stdout.close()
         self.stderr.close()
-        self.wait(timeout)
-        return outputs
+        return [output.result() for output in outputs]
 
 
 # ----------------------------------------------------------------------- the server's side
