@@ -69,8 +69,8 @@ def clean_query(text: str) -> str:
     """Return the query string without what only chooses a page; raise InvalidParams."""
     if len(text) > MAX_QUERY_LENGTH:
         raise InvalidParams(
-            f"The query string of the change list has {len(text)} characters, but may have "
-            f"{MAX_QUERY_LENGTH}, as many as servers take in a URL."
+            f"The query string of the change list is too long: it has {len(text)} characters, but "
+            f"may have {MAX_QUERY_LENGTH}, as many as servers take in a URL."
         )
     try:
         query = QueryDict(text, mutable=True)
