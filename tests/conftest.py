@@ -28,6 +28,7 @@ ONCE = [
     "exporter/admin/test_translation.py",
     "exporter/changelists/test_checks.py",
     "exporter/changelists/test_offers.py",
+    "exporter/changelists/test_queries.py",
     "exporter/management/test_checks.py",
     "exporter/test_access.py",
     "exporter/test_checks.py",

@@ -876,3 +876,22 @@ def test_a_message_that_is_no_id_is_not_logged_whole(caplog, message):
     assert len(text) < 500
     assert "\n" not in text
     assert all(len(query["sql"]) < 10_000 for query in queries)
+
+
+@pytest.mark.parametrize("has_cause", [False, True])
+def test_an_error_with_a_long_text_is_not_logged_whole(caplog, declare, has_cause):
+    @declare()
+    def faulty(params, user):
+        # Nothing is there until a worker asks.
+        if QueryExport.objects.exists():
+            long = ValueError("x" * 10_000_000)
+            if has_cause:
+                raise RuntimeError("short") from long
+            raise long
+        return Author.objects.all()
+
+    export = enqueue_export("test")
+    assert export.state == ExportState.FAIL
+    assert "failed." in caplog.text
+    assert "in faulty" in caplog.text
+    assert len(caplog.text) < 50_000

@@ -207,6 +207,15 @@ def describe_error(error: BaseException) -> str:
     return text
 
 
+def shorten(error: BaseException) -> BaseException:
+    """Return the error for a log, with a text as short as the row has it, where it was raised."""
+    whole = "".join(traceback.format_exception(error))
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    if len(whole) - len(frames) <= MAX_ERROR_LENGTH:
+        return error
+    return ExporterError(describe_error(error)).with_traceback(error.__traceback__)
+
+
 def _make_storable(text: str) -> str:
     return text.replace("\0", "\\x00").encode(errors="backslashreplace").decode()
 

@@ -22,7 +22,7 @@ from django_infra.exporter import pipeline
 from django_infra.exporter.checks import require_settings
 from django_infra.exporter.columns import select
 from django_infra.exporter.conf import conf
-from django_infra.exporter.exceptions import ExportInterrupted, ExportNotPermitted
+from django_infra.exporter.exceptions import ExportInterrupted, ExportNotPermitted, shorten
 from django_infra.exporter.formats import choose_format, get_writer
 from django_infra.exporter.models import QueryExport
 from django_infra.exporter.named import NamedExport
@@ -140,7 +140,7 @@ def _attempt(export: QueryExport, watch: Watch | None) -> BaseException | None:
             pipeline.attempt(export, job, watch=watch)
     except BaseException as error:
         if is_transient(error) and export.attempt < conf.max_attempts:
-            logger.warning("%s will be tried again.", export.id, exc_info=True)
+            logger.warning("%s will be tried again.", export.id, exc_info=shorten(error))
             return error
         pipeline.record_failure(export, error, started=started)
         raise

@@ -11,6 +11,7 @@ from django.db import connection
 from django.db.models import F
 
 from django_infra.exporter.management.conditions import read_condition
+from django_infra.exporter.management.values import read_value
 from testapp.models import Author, Book, Comic, Everything, Note, Publisher, Translation
 
 UTC = datetime.UTC
@@ -207,6 +208,13 @@ def test_a_time_is_in_the_current_zone(settings):
     row = Everything.objects.create(**ROW)
     settings.TIME_ZONE = "Asia/Tokyo"
     assert run("testapp.Everything", "datetime=2020-03-01 08:30") == [str(row.pk)]
+
+
+def test_a_project_without_time_zones_has_its_own(settings):
+    settings.USE_TZ, settings.TIME_ZONE = False, "Asia/Tokyo"
+    field = Everything._meta.get_field("datetime")
+    assert read_value(field, "2020-02-29T23:30:00Z") == datetime.datetime(2020, 3, 1, 8, 30)
+    assert read_value(field, "2020-03-01 08:30") == datetime.datetime(2020, 3, 1, 8, 30)
 
 
 @pytest.mark.django_db

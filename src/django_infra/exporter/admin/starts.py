@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.utils.translation import gettext as _
 
 from django_infra.exporter.admin.pages import ExportPages, View, run_without_transaction
+from django_infra.exporter.exceptions import shorten
 from django_infra.exporter.export import enqueue_export, schedule_export
 from django_infra.exporter.jobs import run_job
 from django_infra.exporter.models import ExportState, QueryExport
@@ -54,9 +55,9 @@ def run(
     export = schedule_export(name, params, created_by=request.user, format=format)
     try:
         run_job(export.pk)
-    except Exception:
+    except Exception as error:
         # The row has the error.
-        logger.exception("%s has failed.", export.pk)
+        logger.error("%s has failed.", export.pk, exc_info=shorten(error))
     with suppress(QueryExport.DoesNotExist):
         export.refresh_from_db(using=export.database)
     if export.state == ExportState.SUCCESS:

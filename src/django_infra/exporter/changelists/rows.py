@@ -24,6 +24,9 @@ from django_infra.exporter.exceptions import ExportNotPermitted, InvalidParams
 # What the function of an action has that exports a change list.
 ACTION_MARK = "exports_change_list"
 
+# Of each word in it a search makes a condition, which takes the longer the more there are.
+MAX_QUERY_LENGTH = 8000  # characters
+
 # Which rows there are does not depend on them.
 IGNORED = (ALL_VAR, ERROR_FLAG, PAGE_VAR, "_facets", "_popup", "_to_field")
 
@@ -66,6 +69,11 @@ def find_admin(site_name: str, label: str) -> ModelAdmin[Any]:
 
 def clean_query(text: str) -> str:
     """Return the query string without what only chooses a page; raise InvalidParams."""
+    if len(text) > MAX_QUERY_LENGTH:
+        raise InvalidParams(
+            f"The query string of the change list is too long: it has {len(text)} characters, but "
+            f"may have {MAX_QUERY_LENGTH}, as many as servers take in a URL."
+        )
     try:
         query = QueryDict(text, mutable=True)
     except SuspiciousOperation as error:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 
+from django_infra.exporter.exceptions import shorten
 from django_infra.exporter.jobs import run_job
 from django_infra.exporter.runners.base import Runner
 
@@ -21,5 +22,5 @@ class InlineRunner(Runner):
     def enqueue(self, export_id: str) -> None:
         try:
             run_job(export_id)
-        except Exception:
-            logger.exception("%s failed.", export_id)
+        except Exception as error:
+            logger.error("%s failed.", export_id, exc_info=shorten(error))
