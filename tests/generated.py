@@ -10,7 +10,7 @@ import os
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-__all__ = ["example", "given", "st"]
+__all__ = ["example", "given", "settings", "st"]
 
 EXAMPLES = {"check": 10, "test": 25, "thorough": 500}
 

@@ -25,7 +25,7 @@ from django_infra.exporter.changelists.groups import list_columns
 from django_infra.exporter.changelists.offers import list_groups
 from django_infra.exporter.changelists.rows import get_rows
 from django_infra.exporter.models import QueryExport
-from generated import given, st
+from generated import given, settings, st
 from testapp.models import Author, Book, Letter, LivingAuthor, Passport, Publisher
 
 pytestmark = pytest.mark.django_db
@@ -240,7 +240,8 @@ def make_user(names):
     return User.objects.get(pk=user.pk)
 
 
-@pytest.mark.timeout(600)
+# Each example opens a dozen pages.
+@settings(max_examples=min(settings.default.max_examples, 100))
 @given(sites())
 def test_each_offered_value_stands_on_a_page_of_the_site(drawn):
     registered, permissions = drawn
@@ -316,6 +317,13 @@ def test_an_inline_that_may_hide_something_shows_nothing(attrs):
     inline = type("Own", (PassportInline,), attrs)
     kind = type("Own", (ModelAdmin,), {"inlines": [inline]})
     assert list_offered({Author: kind}, PASSPORT) == set()
+
+
+def test_a_page_that_fails_shows_nothing():
+    form = type("Own", (forms.ModelForm,), {"Meta": type("Meta", (), {"exclude": ["email"]})})
+    own = type("Own", (WithInline,), {"form": form, "fields": ["name", "email"]})
+    assert list_offered({Author: own}) == {"id"}
+    assert list_offered({Author: own}, PASSPORT) == set()
 
 
 def test_inlines_that_depend_on_the_row_show_nothing():

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from django import forms
 from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.auth.forms import ReadOnlyPasswordHashWidget
+from django.core.exceptions import FieldError
 from django.db import models
 from django.db.models import QuerySet
 from django.db.models.query import ModelIterable
@@ -110,10 +111,10 @@ def has_every_row(rows: Any, *, using: str) -> bool:
 class Page:
     """The list and the form of a ModelAdmin, or the form of an inline, for one user."""
 
-    def __init__(self, source: Any, request: HttpRequest, *, parent: Any = None) -> None:
+    def __init__(self, source: Any, request: HttpRequest, *, parent: Page | None = None) -> None:
         self.source = source
         self.request = request
-        # Whose page an inline stands on.
+        # Where an inline stands.
         self.parent = parent
 
     def list_fields(self, model: type[models.Model]) -> list[Any]:
@@ -145,9 +146,7 @@ class Page:
     @cached_property
     def has_form(self) -> bool:
         """Whether the user can open the same form of every row."""
-        if not self._is_same_for_all_rows:
-            return False
-        return self._may_view and (self.parent is None or Page(self.parent, self.request).has_form)
+        return self._form[2] is not None
 
     def shows_every_row(self, *, using: str) -> bool:
         """Tell whether no row is kept from the user, as a join would not know which."""
@@ -195,9 +194,9 @@ class Page:
     @cached_property
     def _shows_all(self) -> bool:
         """Whether nobody has chosen the fields of the form."""
-        if self.source.fields or self.source.fieldsets or self._form[2] is None:
+        if self.source.fields or self.source.fieldsets:
             return False
-        return are_djangos(self.source, ("get_fields", "get_fieldsets"))
+        return self.has_form and are_djangos(self.source, ("get_fields", "get_fieldsets"))
 
     @property
     def _names(self) -> frozenset[Any]:
@@ -215,19 +214,24 @@ class Page:
     @cached_property
     def _form(self) -> tuple[frozenset[Any], frozenset[Any], Any]:
         """Return the names on the form, those only shown, and the class that has the others."""
-        if not self.has_form:
-            return frozenset(), frozenset(), None
-        return ask(self.source, self._make_form, (frozenset(), frozenset(), None))
+        nothing: tuple[frozenset[Any], frozenset[Any], Any] = frozenset(), frozenset(), None
+        if not (self._is_same_for_all_rows and self._may_view):
+            return nothing
+        if self.parent is not None and not self.parent.has_form:
+            return nothing
+        return ask(self.source, self._make_form, nothing)
 
     def _make_form(self) -> tuple[frozenset[Any], frozenset[Any], Any]:
         source, request = self.source, self.request
-        row = (source if self.parent is None else self.parent).model()
+        row = (source if self.parent is None else self.parent.source).model()
         names = flatten_fieldsets(source.get_fieldsets(request, row))
         readonly = source.get_readonly_fields(request, row)
         if self.parent is None:
             form_class = source.get_form(request, row, fields=names)
         else:
             form_class = source.get_formset(request, row, fields=names).form
+        if missing := set(names).difference(readonly, form_class.base_fields):
+            raise FieldError(f"The form of {source!r} has no {sorted(map(str, missing))}.")
         return frozenset(names), frozenset(readonly), form_class
 
     def _is_in_form(self, field: Any) -> bool:

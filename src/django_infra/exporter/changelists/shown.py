@@ -142,7 +142,7 @@ class Shown:
             # Generic ones have no foreign key that a query could follow.
             if hasattr(source, "ct_field"):
                 continue
-            page = Page(source, self.request, parent=model_admin)
+            page = Page(source, self.request, parent=self._pages[model_admin])
             if not (page.is_declared_same or are_djangos(source.formset, FORMSET_METHODS)):
                 continue
             key: Any = _get_foreign_key(model_admin.model, source.model, fk_name=source.fk_name)
