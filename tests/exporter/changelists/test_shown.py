@@ -26,7 +26,7 @@ from django_infra.exporter.changelists.offers import list_groups
 from django_infra.exporter.changelists.rows import get_rows
 from django_infra.exporter.models import QueryExport
 from generated import given, settings, st
-from testapp.models import Author, Book, Letter, LivingAuthor, Passport, Publisher
+from testapp.models import Author, Book, Letter, LivingAuthor, Passport, Profile, Publisher
 
 pytestmark = pytest.mark.django_db
 
@@ -488,6 +488,15 @@ def test_a_path_in_the_list_is_offered_and_nothing_beside_it():
     assert {name for name in columns if "__" in name} == {"author__passport__token"}
 
 
+@pytest.mark.parametrize("model", [Author, Passport])
+def test_a_path_in_the_list_ends_where_a_base_manager_may_hide_the_row(monkeypatch, model):
+    kind = type("Own", (PlainBookAdmin,), {"list_display": ["author__passport__token"]})
+    rows = model._base_manager.exclude(pk=1)
+    monkeypatch.setattr(model._base_manager, "get_queryset", rows.all, raising=False)
+    with serve({Book: kind}) as site:
+        assert not any("__" in name for name in offer(site, make_user(["view_book"]))[1])
+
+
 def test_an_admin_of_another_model_that_cannot_be_asked_is_no_hindrance():
     def has_view_permission(self, request, obj=None):
         return request.tenant.is_open
@@ -518,7 +527,8 @@ def count_calls(names, calls):
 def test_each_model_is_looked_at_once_however_many_ways_lead_there(settings):
     calls = []
     kind = count_calls(["get_fieldsets", "get_list_display", "get_queryset"], calls)
-    registered = dict.fromkeys((Letter, Author, Publisher, Passport), kind)
+    # No relation of letters leads to profiles.
+    registered = dict.fromkeys((Letter, Author, Publisher, Passport, Profile), kind)
     settings.EXPORTER_ADMIN_RELATED_DEPTH = 5
     with serve(registered) as site:
         request = RequestFactory().get("/")
