@@ -366,7 +366,17 @@ def test_what_a_form_asks_for_under_the_name_of_a_field_is_not_the_field():
     assert "email" not in list_offered({Author: type("Own", (ModelAdmin,), {"form": form})})
 
 
-@pytest.mark.parametrize("widget", [forms.HiddenInput, forms.PasswordInput, Masked])
+class Silent(forms.Widget):
+    template_name = "django/forms/widgets/attrs.html"
+
+
+@pytest.mark.parametrize(
+    "widget",
+    [
+        forms.CheckboxInput, forms.FileInput, forms.HiddenInput, forms.PasswordInput,
+        forms.Select, Masked, Silent,
+    ],
+)  # fmt: skip
 def test_an_input_that_does_not_show_its_value_shows_nothing(widget):
     meta = type("Meta", (), {"widgets": {"email": widget}})
     form = type("Own", (forms.ModelForm,), {"Meta": meta})

@@ -13,14 +13,12 @@ from django.db import models
 from django.forms.models import _get_foreign_key
 from django.http import HttpRequest
 
-from django_infra.exporter.changelists.pages import (
+from django_infra.exporter.changelists.overrides import (
     FORMSET_METHODS,
     INLINE_METHODS,
-    Page,
     are_djangos,
-    ask,
-    has_every_row,
 )
+from django_infra.exporter.changelists.pages import Page, ask, has_every_row
 from django_infra.exporter.changelists.relations import Relation
 
 
