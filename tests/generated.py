@@ -11,7 +11,7 @@ import os
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-__all__ = ["example", "given", "st"]
+__all__ = ["example", "given", "settings", "st"]
 
 EXAMPLES = {"check": 8, "test": 15, "thorough": 500}
 

@@ -25,8 +25,8 @@ from django_infra.exporter.changelists.groups import list_columns
 from django_infra.exporter.changelists.offers import list_groups
 from django_infra.exporter.changelists.rows import get_rows
 from django_infra.exporter.models import QueryExport
-from generated import given, st
-from testapp.models import Author, Book, Letter, LivingAuthor, Passport, Publisher
+from generated import given, settings, st
+from testapp.models import Author, Book, Letter, LivingAuthor, Passport, Profile, Publisher
 
 pytestmark = pytest.mark.django_db
 
@@ -240,7 +240,8 @@ def make_user(names):
     return User.objects.get(pk=user.pk)
 
 
-@pytest.mark.timeout(600)
+# Each example opens a dozen pages.
+@settings(max_examples=min(settings.default.max_examples, 100))
 @given(sites())
 def test_each_offered_value_stands_on_a_page_of_the_site(drawn):
     registered, permissions = drawn
@@ -318,6 +319,13 @@ def test_an_inline_that_may_hide_something_shows_nothing(attrs):
     assert list_offered({Author: kind}, PASSPORT) == set()
 
 
+def test_a_page_that_fails_shows_nothing():
+    form = type("Own", (forms.ModelForm,), {"Meta": type("Meta", (), {"exclude": ["email"]})})
+    own = type("Own", (WithInline,), {"form": form, "fields": ["name", "email"]})
+    assert list_offered({Author: own}) == {"id"}
+    assert list_offered({Author: own}, PASSPORT) == set()
+
+
 def test_inlines_that_depend_on_the_row_show_nothing():
     def get_inlines(self, request, obj):
         return self.inlines
@@ -358,7 +366,17 @@ def test_what_a_form_asks_for_under_the_name_of_a_field_is_not_the_field():
     assert "email" not in list_offered({Author: type("Own", (ModelAdmin,), {"form": form})})
 
 
-@pytest.mark.parametrize("widget", [forms.HiddenInput, forms.PasswordInput, Masked])
+class Silent(forms.Widget):
+    template_name = "django/forms/widgets/attrs.html"
+
+
+@pytest.mark.parametrize(
+    "widget",
+    [
+        forms.CheckboxInput, forms.FileInput, forms.HiddenInput, forms.PasswordInput,
+        forms.Select, Masked, Silent,
+    ],
+)  # fmt: skip
 def test_an_input_that_does_not_show_its_value_shows_nothing(widget):
     meta = type("Meta", (), {"widgets": {"email": widget}})
     form = type("Own", (forms.ModelForm,), {"Meta": meta})
@@ -480,6 +498,15 @@ def test_a_path_in_the_list_is_offered_and_nothing_beside_it():
     assert {name for name in columns if "__" in name} == {"author__passport__token"}
 
 
+@pytest.mark.parametrize("model", [Author, Passport])
+def test_a_path_in_the_list_ends_where_a_base_manager_may_hide_the_row(monkeypatch, model):
+    kind = type("Own", (PlainBookAdmin,), {"list_display": ["author__passport__token"]})
+    rows = model._base_manager.exclude(pk=1)
+    monkeypatch.setattr(model._base_manager, "get_queryset", rows.all, raising=False)
+    with serve({Book: kind}) as site:
+        assert not any("__" in name for name in offer(site, make_user(["view_book"]))[1])
+
+
 def test_an_admin_of_another_model_that_cannot_be_asked_is_no_hindrance():
     def has_view_permission(self, request, obj=None):
         return request.tenant.is_open
@@ -510,7 +537,8 @@ def count_calls(names, calls):
 def test_each_model_is_looked_at_once_however_many_ways_lead_there(settings):
     calls = []
     kind = count_calls(["get_fieldsets", "get_list_display", "get_queryset"], calls)
-    registered = dict.fromkeys((Letter, Author, Publisher, Passport), kind)
+    # No relation of letters leads to profiles.
+    registered = dict.fromkeys((Letter, Author, Publisher, Passport, Profile), kind)
     settings.EXPORTER_ADMIN_RELATED_DEPTH = 5
     with serve(registered) as site:
         request = RequestFactory().get("/")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, TypeVar
@@ -11,10 +10,20 @@ from typing import Any, TypeVar
 from django import forms
 from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.auth.forms import ReadOnlyPasswordHashWidget
+from django.core.exceptions import FieldError
 from django.db import models
 from django.db.models import QuerySet
 from django.db.models.query import ModelIterable
 from django.http import HttpRequest
+
+from django_infra.exporter.changelists.inputs import shows_value
+from django_infra.exporter.changelists.overrides import (
+    FORM_METHODS,
+    LIST_METHODS,
+    QUERYSET_METHODS,
+    ROW_METHODS,
+    are_djangos,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -30,58 +39,9 @@ HARMLESS = (
 )
 PASSWORD_WIDGETS = (forms.PasswordInput, ReadOnlyPasswordHashWidget)
 
-# What Django calls with a row, or in place of its page: a project's own may hide what it likes of
-# the row, or the row.
-ROW_METHODS = (
-    "_changeform_view",
-    "_get_form_for_get_fields",
-    "change_view",
-    "changeform_view",
-    "get_exclude",
-    "get_fields",
-    "get_fieldsets",
-    "get_form",
-    "get_formset",
-    "get_object",
-    "get_readonly_fields",
-    "has_view_or_change_permission",
-    "has_view_permission",
-    "render_change_form",
-)
-INLINE_METHODS = (
-    "_create_formsets",
-    "get_formset_kwargs",
-    "get_formsets_with_inlines",
-    "get_inline_formsets",
-    "get_inline_instances",
-    "get_inlines",
-)
-LIST_METHODS = ("get_changelist", "get_changelist_instance")
-FORM_METHODS = ("__getitem__", "__init__", "get_initial_for_field")
-FORMSET_METHODS = ("__init__", "__iter__", "_construct_form", "forms", "get_queryset")
-FIELD_METHODS = ("bound_data", "get_bound_field", "prepare_value")
-WIDGET_METHODS = ("format_value", "get_context", "render")
-QUERYSET_METHODS = ("__iter__", "_fetch_all", "get", "iterator")
-
 
 def may_hold_password(name: str, field: models.Field[Any, Any] | None) -> bool:
     return "password" in name.lower() and not isinstance(field, HARMLESS)
-
-
-def are_djangos(owner: Any, names: tuple[str, ...]) -> bool:
-    """Tell whether nobody but Django defines these attributes of an object or a class."""
-    kind = owner if isinstance(owner, type) else type(owner)
-    if kind is not owner and not vars(owner).keys().isdisjoint(names):
-        return False
-    return all(_is_djangos(kind, name) for name in names)
-
-
-def _is_djangos(kind: type, name: str) -> bool:
-    definer = next((each for each in kind.__mro__ if name in vars(each)), object)
-    is_inside = definer.__module__.partition(".")[0] == "django"
-    # Django's metaclasses give their own module to a class that is made without a statement.
-    known = vars(sys.modules[definer.__module__]).get(definer.__qualname__) if is_inside else None
-    return definer in (object, known)
 
 
 def ask(source: Any, function: Callable[[], T], default: T) -> T:
@@ -110,10 +70,10 @@ def has_every_row(rows: Any, *, using: str) -> bool:
 class Page:
     """The list and the form of a ModelAdmin, or the form of an inline, for one user."""
 
-    def __init__(self, source: Any, request: HttpRequest, *, parent: Any = None) -> None:
+    def __init__(self, source: Any, request: HttpRequest, *, parent: Page | None = None) -> None:
         self.source = source
         self.request = request
-        # Whose page an inline stands on.
+        # Where an inline stands.
         self.parent = parent
 
     def list_fields(self, model: type[models.Model]) -> list[Any]:
@@ -145,9 +105,7 @@ class Page:
     @cached_property
     def has_form(self) -> bool:
         """Whether the user can open the same form of every row."""
-        if not self._is_same_for_all_rows:
-            return False
-        return self._may_view and (self.parent is None or Page(self.parent, self.request).has_form)
+        return self._form[2] is not None
 
     def shows_every_row(self, *, using: str) -> bool:
         """Tell whether no row is kept from the user, as a join would not know which."""
@@ -195,9 +153,9 @@ class Page:
     @cached_property
     def _shows_all(self) -> bool:
         """Whether nobody has chosen the fields of the form."""
-        if self.source.fields or self.source.fieldsets or self._form[2] is None:
+        if self.source.fields or self.source.fieldsets:
             return False
-        return are_djangos(self.source, ("get_fields", "get_fieldsets"))
+        return self.has_form and are_djangos(self.source, ("get_fields", "get_fieldsets"))
 
     @property
     def _names(self) -> frozenset[Any]:
@@ -215,19 +173,24 @@ class Page:
     @cached_property
     def _form(self) -> tuple[frozenset[Any], frozenset[Any], Any]:
         """Return the names on the form, those only shown, and the class that has the others."""
-        if not self.has_form:
-            return frozenset(), frozenset(), None
-        return ask(self.source, self._make_form, (frozenset(), frozenset(), None))
+        nothing: tuple[frozenset[Any], frozenset[Any], Any] = frozenset(), frozenset(), None
+        if not (self._is_same_for_all_rows and self._may_view):
+            return nothing
+        if self.parent is not None and not self.parent.has_form:
+            return nothing
+        return ask(self.source, self._make_form, nothing)
 
     def _make_form(self) -> tuple[frozenset[Any], frozenset[Any], Any]:
         source, request = self.source, self.request
-        row = (source if self.parent is None else self.parent).model()
+        row = (source if self.parent is None else self.parent.source).model()
         names = flatten_fieldsets(source.get_fieldsets(request, row))
         readonly = source.get_readonly_fields(request, row)
         if self.parent is None:
             form_class = source.get_form(request, row, fields=names)
         else:
             form_class = source.get_formset(request, row, fields=names).form
+        if missing := set(names).difference(readonly, form_class.base_fields):
+            raise FieldError(f"The form of {source!r} has no {sorted(map(str, missing))}.")
         return frozenset(names), frozenset(readonly), form_class
 
     def _is_in_form(self, field: Any) -> bool:
@@ -237,9 +200,4 @@ class Page:
         is_filled = asked in (None, forms.ALL_FIELDS) or field.name in asked
         if not (is_filled and field.editable) or field.name in excluded:
             return False
-        formfield: Any = self._form_fields.get(field.name)
-        if formfield is None or formfield.widget.is_hidden:
-            return False
-        # Of a row's own page, the admin wraps the widget of a relation.
-        widget = getattr(formfield.widget, "widget", formfield.widget)
-        return are_djangos(formfield, FIELD_METHODS) and are_djangos(widget, WIDGET_METHODS)
+        return shows_value(self._form_fields.get(field.name), field)

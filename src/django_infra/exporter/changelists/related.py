@@ -34,10 +34,12 @@ class RelatedGroups:
         if depth == 0:
             return
         for relation in list_relations(model):
+            if relation.name == came_by or not self.shown.is_whole(relation.model):
+                continue
             where = f"{path}{relation.name}__"
             may_follow = fields is not None and self.shown.may_follow(relation, fields)
             is_listed = any(each.startswith(where) for each in self.listed)
-            if relation.name == came_by or not (may_follow or is_listed):
+            if not (may_follow or is_listed):
                 continue
             name = f"{label}: {relation.label}" if label else relation.label
             found = self._list_fields(relation) if may_follow else None
@@ -61,8 +63,6 @@ class RelatedGroups:
 
     def _list_listed(self, relation: Relation, path: str) -> list[Any]:
         """Return the fields to which a path in the change list leads."""
-        if not self.shown.is_whole(relation.model):
-            return []
         return [
             field
             for field in relation.model._meta.concrete_fields

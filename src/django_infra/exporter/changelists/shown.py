@@ -13,14 +13,12 @@ from django.db import models
 from django.forms.models import _get_foreign_key
 from django.http import HttpRequest
 
-from django_infra.exporter.changelists.pages import (
+from django_infra.exporter.changelists.overrides import (
     FORMSET_METHODS,
     INLINE_METHODS,
-    Page,
     are_djangos,
-    ask,
-    has_every_row,
 )
+from django_infra.exporter.changelists.pages import Page, ask, has_every_row
 from django_infra.exporter.changelists.relations import Relation
 
 
@@ -43,6 +41,7 @@ class Shown:
         self.list_fields = cache(self._list_fields)
         self.is_whole = cache(self._is_whole)
         self._find_fields = cache(self._collect_fields)
+        self._list_inlines = cache(self._find_inlines)
 
     def list_own_fields(self) -> list[Any]:
         """Return the fields of the rows of the change list, whose list the user sees."""
@@ -99,8 +98,17 @@ class Shown:
             if inline.key == came_by or not inline.key.null:
                 yield inline.page
 
-    def _list_inlines(self, model: type[models.Model]) -> Sequence[Inline]:
-        return self._inlines.get(_get_concrete(model), ())
+    def _find_inlines(self, model: type[models.Model]) -> Sequence[Inline]:
+        """Return the inlines of which the user sees the same on the pages of all rows."""
+        found = []
+        for page in self._inline_pages[_get_concrete(model)]:
+            parent: Any = page.parent
+            if not (parent.shows_every_row(using=self.using) and page.has_form):
+                continue
+            key = ask(page.source, partial(_get_key, page), None)
+            if key is not None and page.shows_every_row(using=self.using):
+                found.append(Inline(page, key))
+        return found
 
     def _may_have_key(self, field: Any) -> bool:
         """Tell whether the value is none of another row that the user does not see there."""
@@ -123,33 +131,31 @@ class Shown:
         return {each: Page(each, self.request) for each in admins}
 
     @cached_property
-    def _inlines(self) -> Mapping[Any, Sequence[Inline]]:
-        found: dict[Any, list[Inline]] = defaultdict(list)
+    def _inline_pages(self) -> Mapping[Any, Sequence[Page]]:
+        """Return the inlines of each model and of its proxies, on whatever pages."""
+        found: dict[Any, list[Page]] = defaultdict(list)
         for model_admin, page in self._pages.items():
-            if not (page.has_form and page.shows_every_row(using=self.using)):
+            is_djangos = are_djangos(model_admin, INLINE_METHODS)
+            if not (page.is_declared_same or (is_djangos and model_admin.inlines)):
                 continue
-            if not (page.is_declared_same or are_djangos(model_admin, INLINE_METHODS)):
-                continue
-            nothing: list[Inline] = []
-            for inline in ask(model_admin, partial(self._open_inlines, model_admin), nothing):
-                found[_get_concrete(inline.page.source.model)].append(inline)
+            nothing: list[Any] = []
+            for source in ask(model_admin, partial(self._open_inlines, model_admin), nothing):
+                inline = Page(source, self.request, parent=page)
+                if inline.is_declared_same or are_djangos(source.formset, FORMSET_METHODS):
+                    found[_get_concrete(source.model)].append(inline)
         return found
 
-    def _open_inlines(self, model_admin: Any) -> list[Inline]:
-        """Return those of which the user sees the same of all rows."""
-        found = []
-        for source in model_admin.get_inline_instances(self.request, model_admin.model()):
-            # Generic ones have no foreign key that a query could follow.
-            if hasattr(source, "ct_field"):
-                continue
-            page = Page(source, self.request, parent=model_admin)
-            if not (page.is_declared_same or are_djangos(source.formset, FORMSET_METHODS)):
-                continue
-            key: Any = _get_foreign_key(model_admin.model, source.model, fk_name=source.fk_name)
-            is_of_all = _get_concrete(key.related_model) is _get_concrete(model_admin.model)
-            if is_of_all and page.has_form and page.shows_every_row(using=self.using):
-                found.append(Inline(page, key))
-        return found
+    def _open_inlines(self, model_admin: Any) -> list[Any]:
+        sources = model_admin.get_inline_instances(self.request, model_admin.model())
+        # Generic ones have no foreign key that a query could follow.
+        return [source for source in sources if not hasattr(source, "ct_field")]
+
+
+def _get_key(page: Page) -> Any:
+    """Return the foreign key to what an inline stands on, if it leads to no other rows."""
+    parent, source = page.source.parent_model, page.source
+    key: Any = _get_foreign_key(parent, source.model, fk_name=source.fk_name)
+    return key if _get_concrete(key.related_model) is _get_concrete(parent) else None
 
 
 def _get_concrete(model: type[models.Model]) -> Any:

@@ -1,0 +1,53 @@
+"""What a project defines in place of Django's own."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+# What Django calls with a row, or in place of its page: a project's own may hide what it likes of
+# the row, or the row.
+ROW_METHODS = (
+    "_changeform_view",
+    "_get_form_for_get_fields",
+    "change_view",
+    "changeform_view",
+    "get_exclude",
+    "get_fields",
+    "get_fieldsets",
+    "get_form",
+    "get_formset",
+    "get_object",
+    "get_readonly_fields",
+    "has_view_or_change_permission",
+    "has_view_permission",
+    "render_change_form",
+)
+INLINE_METHODS = (
+    "_create_formsets",
+    "get_formset_kwargs",
+    "get_formsets_with_inlines",
+    "get_inline_formsets",
+    "get_inline_instances",
+    "get_inlines",
+)
+LIST_METHODS = ("get_changelist", "get_changelist_instance")
+FORM_METHODS = ("__getitem__", "__init__", "get_initial_for_field")
+FORMSET_METHODS = ("__init__", "__iter__", "_construct_form", "forms", "get_queryset")
+QUERYSET_METHODS = ("__iter__", "_fetch_all", "get", "iterator")
+
+
+def are_djangos(owner: Any, names: tuple[str, ...]) -> bool:
+    """Tell whether nobody but Django defines these attributes of an object or a class."""
+    kind = owner if isinstance(owner, type) else type(owner)
+    if kind is not owner and not vars(owner).keys().isdisjoint(names):
+        return False
+    return all(_is_djangos(kind, name) for name in names)
+
+
+def _is_djangos(kind: type, name: str) -> bool:
+    definer = next((each for each in kind.__mro__ if name in vars(each)), object)
+    is_inside = definer.__module__.partition(".")[0] == "django"
+    # Django's metaclasses give their own module to a class that is made without a statement.
+    known = vars(sys.modules[definer.__module__]).get(definer.__qualname__) if is_inside else None
+    return definer in (object, known)
