@@ -25,6 +25,7 @@ ONCE = [
     "exporter/admin/test_progress.py",
     "exporter/admin/test_translation.py",
     "exporter/changelists/test_checks.py",
+    "exporter/changelists/test_moments.py",
     "exporter/changelists/test_offers.py",
     "exporter/test_checks.py",
     "exporter/test_command_line.py",
