@@ -27,6 +27,7 @@ ONCE = [
     "exporter/admin/test_progress.py",
     "exporter/admin/test_translation.py",
     "exporter/changelists/test_checks.py",
+    "exporter/changelists/test_moments.py",
     "exporter/changelists/test_offers.py",
     "exporter/changelists/test_queries.py",
     "exporter/management/test_checks.py",

@@ -61,7 +61,10 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "django_infra.exporter",
+    "django_otp",
+    "django_otp.plugins.otp_static",
     "django_tasks_db",
+    "guardian",
     "testapp",
 ]
 if "postgresql" in DATABASES["default"]["ENGINE"]:
@@ -98,5 +101,9 @@ TASKS = {
     "default": {"BACKEND": "django_tasks_db.DatabaseBackend"},
     "exports": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["quick", "slow"]},
 }
+# django-guardian is for change lists of its users, and leaves the others as they are.
+ANONYMOUS_USER_NAME = None
+GUARDIAN_MONKEY_PATCH_GROUP = GUARDIAN_MONKEY_PATCH_USER = False
+SILENCED_SYSTEM_CHECKS = ["guardian.W001"]
 TIME_ZONE = "UTC"
 USE_TZ = True

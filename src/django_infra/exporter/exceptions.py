@@ -113,9 +113,9 @@ class OtherRows(InvalidParams):
         )
 
     @classmethod
-    def of_session(cls, name: str, expected: str | None, found: str | None) -> Self:
+    def of_session(cls, name: str) -> Self:
         return cls(
-            f"{name!r} of the database session is {found!r} and not {expected!r}",
+            f"{name!r} of the database session is not what it was as the page was shown",
             _("a worker would have another schema, role or variable in its database session"),
         )
 

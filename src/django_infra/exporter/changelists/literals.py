@@ -17,7 +17,10 @@ def compose_literal(value: Any, connection: Any) -> str:
 
         return str(sql.Literal(value).as_string(connection.connection))
     if connection.vendor == "mysql":
-        return str(connection.connection.literal(value))
+        raw = connection.connection
+        # As the cursors of PyMySQL and of mysqlclient compose them.
+        is_pymysql = type(raw).__module__.startswith("pymysql")
+        return str(raw.escape(value, raw.encoders) if is_pymysql else raw.literal(value))
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("SELECT QUOTE(%s)", [value])

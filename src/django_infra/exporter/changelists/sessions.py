@@ -4,25 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.crypto import salted_hmac
+
 from django_infra.exporter.conf import conf
+
+SALT = "django_infra.exporter.changelists.sessions"
 
 
 def read_session(connection: Any) -> dict[str, str]:
-    """Return search path, role and the variables that EXPORTER_SESSION_SETTINGS names."""
-    names = list(conf.session_settings)
+    """Return search path, role and digests of the variables that EXPORTER_SESSION_SETTINGS names.
+
+    The job carries them, and a variable may hold what is nobody else's to read.
+    """
     if connection.vendor == "postgresql":
-        names = ["search_path", "role", *(each for each in names if not _is_of_mysql(each))]
-        columns = ", ".join(["current_setting(%s, true)"] * len(names))
-        values = _fetch(connection, columns, names)
+        variables = [name for name in conf.session_settings if not _is_of_mysql(name)]
+        names = ["search_path", "role", *variables]
+        values = _fetch(connection, ", ".join(["current_setting(%s, true)"] * len(names)), names)
     elif connection.vendor == "mysql":
-        variables = [each for each in names if _is_of_mysql(each)]
+        variables = [name for name in conf.session_settings if _is_of_mysql(name)]
         names = ["database", "role", *variables]
         values = _fetch(connection, ", ".join(["DATABASE()", "CURRENT_ROLE()", *variables]), [])
     else:
         return {}
     return {
-        name: str(value) for name, value in zip(names, values, strict=True) if value is not None
+        name: _make_digest(value) if name in variables else str(value)
+        for name, value in zip(names, values, strict=True)
+        if value is not None
     }
+
+
+def _make_digest(value: Any) -> str:
+    return salted_hmac(SALT, str(value), algorithm="sha256").hexdigest()
 
 
 def _is_of_mysql(name: str) -> bool:

@@ -94,9 +94,8 @@ class Statement:
         for name in sorted(later.databases - self.databases):
             yield OtherRows.of_database(min(self.databases), name)
         for name in sorted({*self.session, *later.session}):
-            before, after = self.session.get(name), later.session.get(name)
-            if before != after:
-                yield OtherRows.of_session(name, before, after)
+            if self.session.get(name) != later.session.get(name):
+                yield OtherRows.of_session(name)
         if later.digest != self.digest or len(later.moments) != len(self.moments):
             yield OtherRows.of_query()
         passed = (later.since - self.until, later.until - self.since)
