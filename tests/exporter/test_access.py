@@ -299,7 +299,17 @@ def test_an_export_may_say_what_of_its_parameters_decides(client, user, declare)
 
 def test_the_scope_of_a_change_list_is_what_its_page_depends_on():
     (named,) = [each for each in registry.exports if each.name == CHANGE_LIST]
-    params = {"site": "admin", "model": "testapp.Author", "request": {"b": 1, "a": 2}}
+    params = {
+        "site": "admin",
+        "model": "testapp.Author",
+        "middleware": {"LANGUAGE_CODE": "de"},
+        "request": {"b": 1, "a": 2},
+    }
     scope = named.get_scope({**params, "selected": ["1"], "query": "q=x"})
-    assert json.loads(scope) == ["admin", "testapp.Author", {"a": 2, "b": 1}]
+    assert json.loads(scope) == [
+        "admin",
+        "testapp.Author",
+        {"LANGUAGE_CODE": "de"},
+        {"a": 2, "b": 1},
+    ]
     assert scope == named.get_scope({**params, "request": {"a": 2, "b": 1}})

@@ -26,6 +26,7 @@ DEFAULTS = {
     "admin_max_direct_rows": 1000,
     "admin_related_depth": 2,
     "admin_request": None,
+    "session_settings": [],
 }
 
 VALUES = {
@@ -48,6 +49,7 @@ VALUES = {
     "admin_max_direct_rows": [0, 10**6],
     "admin_related_depth": [0, 5],
     "admin_request": ["a.B", None],
+    "session_settings": [["app.tenant"], ("@tenant",)],
 }
 
 
