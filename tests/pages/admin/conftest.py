@@ -40,7 +40,9 @@ def started_site(tmp_path_factory):
 
 @pytest.fixture
 def site(started_site):
+    """Give each test the site without the exports of other tests."""
     started_site.let_pass(trial.ROWS)
+    started_site.execute("QueryExport.objects.all().delete()")
     yield started_site
     started_site.let_pass(trial.ROWS)
 

@@ -28,12 +28,6 @@ from pages.admin.trial import ROWS
 FOUND = "Flight.objects.filter(origin='LGA', airline='UA', destination='LAX')"
 
 
-@pytest.fixture(autouse=True)
-def forget(site):
-    """Let nobody find the columns that another test has chosen."""
-    site.execute("QueryExport.objects.all().delete()")
-
-
 @pytest.fixture
 def flights(open_page, expect):
     """The change list of the flights, filtered, searched and sorted as staff do it."""
