@@ -29,6 +29,8 @@ ONCE = [
     "exporter/changelists/test_checks.py",
     "exporter/changelists/test_moments.py",
     "exporter/changelists/test_offers.py",
+    "exporter/changelists/test_recipes.py",
+    "exporter/changelists/test_shown.py",
     "exporter/changelists/test_queries.py",
     "exporter/management/test_checks.py",
     "exporter/test_access.py",

@@ -25,6 +25,7 @@ MAX_EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "8")
 IS_RANDOM = "FUZZ_EXAMPLES" in os.environ
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("role", ["anonymous", "user", "staff"])
 def test_what_the_schema_says_is_true_of_any_request(
     live_server, tmp_path, django_user_model, permit, other, role
