@@ -178,7 +178,7 @@ def test_a_lost_connection_is_found_again(page, site, expect, let_time_pass):
 
 def test_without_javascript_the_page_reloads(open_page, site, expect):
     site.let_pass(30)
-    page = open_page(EXPORTS, java_script_enabled=False)
+    page = open_page(EXPORTS + "named/", java_script_enabled=False)
     export_id = start_named(page, "gated")
     # It is seen again when the browser has loaded the page once more.
     site.let_pass(ROWS)
