@@ -139,7 +139,7 @@ def main():
     import_module("exporter.faults.jobs")
     connections.close_all()
     gc.freeze()  # what is never collected is never copied
-    wakeup = watch_children()
+    wakeup, waker = watch_children()
     while True:
         readable, _, _ = select.select([control, wakeup], [], [])
         if wakeup in readable:
@@ -152,9 +152,9 @@ def main():
             request = json.loads(message)
             import_module(request["module"])
             if (pid := os.fork()) == 0:
-                control.close()
-                wakeup.close()
                 become(descriptors)
+                for end in (control, wakeup, waker):
+                    end.close()
                 return serve(request["databases"])
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -162,12 +162,12 @@ def main():
 
 
 def watch_children():
-    """Return a socket that becomes readable when a child has ended."""
+    """Return a socket that becomes readable when a child has ended, and its other end."""
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda *args: None)
-    signal.set_wakeup_fd(writer.detach())
-    return reader
+    signal.set_wakeup_fd(writer.fileno())
+    return reader, writer
 
 
 def tell_of_ended(control):
@@ -183,7 +183,7 @@ def tell_of_ended(control):
 
 def become(descriptors):
     """Be a process of one's own: with these streams, a group, and nothing of the server's."""
-    os.close(signal.set_wakeup_fd(-1))
+    signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setpgid(0, 0)  # so that it can be ended with all that it starts
     for number, descriptor in enumerate(descriptors):
