@@ -50,7 +50,8 @@ def pytest_collection_modifyitems(config, items):
     chosen = [item for item in items if is_of_level(item, level) and is_of_database(item)]
     if level != "thorough":
         chosen = take_samples(chosen, random.Random(config.getoption("randomly_seed", 0)))
-    left_out = [item for item in items if item not in set(chosen)]
+    kept = set(chosen)
+    left_out = [item for item in items if item not in kept]
     config.hook.pytest_deselected(items=left_out)
     config.stash[LEFT_OUT] = sum(is_of_database(item) for item in left_out)
     if hasattr(config, "workeroutput"):
@@ -61,8 +62,9 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node, error):
-    """Learn from a process what it left out: all have collected the same."""
-    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
+    """Learn from a process what it left out: all have collected the same, if they have not died."""
+    if hasattr(node, "workeroutput"):
+        node.config.stash[LEFT_OUT] = node.workeroutput["left_out"]
 
 
 def is_of_level(item, level):

@@ -8,6 +8,7 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 
 from django_infra.exporter.registry import registry
@@ -103,3 +104,12 @@ def declare(monkeypatch):
         return registry.register(name, values=values, permission=permission, **attributes)
 
     return declare
+
+
+@pytest.fixture
+def author_staff(client, django_user_model):
+    """A staff user who may view authors, and is logged in."""
+    user = django_user_model.objects.create_user("staff", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_author"))
+    client.force_login(user)
+    return user

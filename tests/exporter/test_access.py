@@ -37,12 +37,8 @@ def client():
 
 
 @pytest.fixture
-def user(client, django_user_model):
-    """A staff user who may view authors, logged in."""
-    user = django_user_model.objects.create_user("ada", is_staff=True)
-    user.user_permissions.add(Permission.objects.get(codename="view_author"))
-    client.force_login(user)
-    return user
+def user(author_staff):
+    return author_staff
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.core.cache import cache
 from django.urls import reverse
 
@@ -30,12 +29,8 @@ def rate(settings):
 
 
 @pytest.fixture
-def staff(client, django_user_model):
-    """A staff user who may view authors, and is logged in."""
-    user = django_user_model.objects.create_user("staff", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename="view_author"))
-    client.force_login(user)
-    return user
+def staff(author_staff):
+    return author_staff
 
 
 def start_by_api(client):

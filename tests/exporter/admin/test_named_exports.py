@@ -23,12 +23,8 @@ FORMAT = {"_start-format": "csv"}
 
 
 @pytest.fixture
-def staff(client, django_user_model):
-    """A staff user who may view authors, and is logged in."""
-    user = django_user_model.objects.create_user("staff", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename="view_author"))
-    client.force_login(user)
-    return user
+def staff(author_staff):
+    return author_staff
 
 
 @pytest.fixture

@@ -100,3 +100,14 @@ def get_shown(client, staff):
             number += 1
 
     return get_shown
+
+
+@pytest.fixture
+def show(monkeypatch):
+    """Let the change list of authors show what a function of the request returns."""
+
+    def show(get_rows):
+        kind = type(admin.site.get_model_admin(Author))
+        monkeypatch.setattr(kind, "get_queryset", lambda self, request: get_rows(request))
+
+    return show

@@ -28,17 +28,6 @@ variable = ContextVar("variable", default=None)
 
 
 @pytest.fixture
-def show(monkeypatch):
-    """Let the change list of authors show what a function of the request returns."""
-
-    def show(get_rows):
-        kind = type(admin.site.get_model_admin(Author))
-        monkeypatch.setattr(kind, "get_queryset", lambda self, request: get_rows(request))
-
-    return show
-
-
-@pytest.fixture
 def add(monkeypatch):
     """Let middleware change each request of a user."""
 

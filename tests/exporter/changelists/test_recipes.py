@@ -28,17 +28,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def show(monkeypatch):
-    """Let the change list of authors show what a function of the request returns."""
-
-    def show(get_rows):
-        kind = type(admin.site.get_model_admin(Author))
-        monkeypatch.setattr(kind, "get_queryset", lambda self, request: get_rows(request))
-
-    return show
-
-
-@pytest.fixture
 def publisher(library):
     return Publisher.objects.first()
 

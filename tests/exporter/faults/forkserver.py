@@ -120,10 +120,12 @@ class Forked:
             return ["", ""]
         with ThreadPoolExecutor(2) as pool:
             outputs = [pool.submit(stream.read) for stream in (self.stdout, self.stderr)]
-            self.wait(timeout)
-            # What it has started may hold the ends, and is ended with it.
-            with suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
+            try:
+                self.wait(timeout)
+            finally:
+                # What it has started may hold the other ends, and so ends with it.
+                with suppress(ProcessLookupError):
+                    os.killpg(self.pid, signal.SIGKILL)
         self.stdout.close()
         self.stderr.close()
         return [output.result() for output in outputs]
