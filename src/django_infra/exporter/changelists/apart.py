@@ -34,6 +34,7 @@ def run_apart(function: Callable[[], Result]) -> Result:
         except BaseException as error:
             future.set_exception(error)
 
+    # From Python 3.14 on a thread may begin with a copy of its caller's context.
     thread = Thread(target=Context().run, args=(work,), name="exporter-apart", daemon=True)
     with _share() as shared:
         thread.start()
