@@ -531,6 +531,15 @@ def test_a_beat_saves_an_export_from_being_lost():
     assert not QueryExport.objects.lost(60).exists()
 
 
+@pytest.mark.parametrize(("seconds", "is_stale"), [(59, False), (61, True)])
+def test_a_file_is_left_to_whoever_deletes_it_for_a_lease(seconds, is_stale):
+    export = make_export(ExportState.SUCCESS)
+    assert export.path_key is None
+    assert QueryExport.objects.deletable(60).exists()
+    QueryExport.objects.update(path_key="held", heartbeat_at=DatabaseTime() - SECOND * seconds)
+    assert QueryExport.objects.deletable(60).exists() is is_stale
+
+
 @pytest.mark.only_on("postgresql", "mysql")
 @pytest.mark.parametrize("offset", ["+09:00", "-11:00"])
 def test_the_time_zone_of_a_session_makes_no_export_lost(offset):
