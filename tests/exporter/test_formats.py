@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from django_infra.exporter import formats
+from django_infra.exporter.checks import check_settings
 from django_infra.exporter.exceptions import (
     FileExtensionMissing,
     InvalidExport,
@@ -10,7 +12,7 @@ from django_infra.exporter.exceptions import (
     InvalidFormatSetting,
     UnsupportedFormat,
 )
-from django_infra.exporter.formats import choose_format, get_formats, get_writer
+from django_infra.exporter.formats import BuiltinFormat, choose_format, get_formats, get_writer
 from django_infra.exporter.writers.base import Writer
 from django_infra.exporter.writers.csv import CSVWriter
 
@@ -256,3 +258,41 @@ def test_a_bad_formula_setting_is_not_blamed_on_the_formats(settings):
 def test_every_built_in_format_is_a_writer():
     for name in get_formats():
         assert isinstance(get_writer(name), Writer)
+
+
+# Formats whose library is an extra
+
+
+@pytest.fixture
+def sheets(monkeypatch):
+    """Have a built-in format of a library that nobody has installed."""
+    sheets = BuiltinFormat(CSV, library="no_such_library_of_sheets", extra="sheets")
+    monkeypatch.setitem(formats.BUILTIN_FORMATS, "sheets", sheets)
+    return sheets
+
+
+@pytest.mark.parametrize(("path", "format"), [("users.sheets", None), (None, "sheets")])
+def test_a_format_without_its_library_names_the_line_that_installs_it(sheets, path, format):
+    with pytest.raises(UnsupportedFormat) as caught:
+        choose_format(path, format)
+    assert str(caught.value).endswith(
+        '; no_such_library_of_sheets is not installed: pip install "django-infra[sheets]".'
+    )
+
+
+def test_a_format_without_its_library_is_absent_and_leaves_others_alone(sheets):
+    assert list(get_formats()) == ["csv"]
+    assert choose_format(None, None) == "csv"
+    assert check_settings() == []
+
+
+def test_a_project_may_define_a_format_that_lacks_its_library_here(sheets, settings):
+    settings.EXPORTER_FORMATS = {"sheets": PIPES["pipes"]}
+    assert type(get_writer(choose_format("users.sheets", None))) is PipeWriter
+
+
+def test_a_format_with_its_library_is_offered(monkeypatch):
+    sheets = BuiltinFormat(CSV, library="json", extra="sheets")
+    monkeypatch.setitem(formats.BUILTIN_FORMATS, "sheets", sheets)
+    assert list(get_formats()) == ["csv", "sheets"]
+    assert type(get_writer("sheets")) is CSVWriter

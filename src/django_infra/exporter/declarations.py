@@ -12,7 +12,7 @@ from django.forms import BaseForm, FileField
 
 from django_infra.exporter.columns import read_columns
 from django_infra.exporter.exceptions import InvalidExport, InvalidSetting
-from django_infra.exporter.formats import get_formats, get_writer
+from django_infra.exporter.formats import get_formats, get_writer, suggest_extra
 from django_infra.exporter.limits import find_limit_fault
 from django_infra.exporter.named import FunctionExport, NamedExport
 from django_infra.exporter.paths import MAX_NAME_LENGTH
@@ -87,7 +87,8 @@ def _find_faults_of_formats(export: NamedExport) -> Iterator[str]:
         return
     for name in formats:
         if name not in known:
-            yield f"its format {name!r} is none of {', '.join(map(repr, known))}"
+            names = ", ".join(map(repr, known))
+            yield f"its format {name!r} is none of {names}{suggest_extra(name)}"
             continue
         try:
             get_writer(name, dict(export.options))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import posixpath
 import re
 import reprlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from django_infra.exporter.conf import conf
@@ -17,20 +18,42 @@ from django_infra.exporter.exceptions import (
     UnsupportedFormat,
 )
 from django_infra.exporter.paths import MAX_FORMAT_LENGTH
-from django_infra.exporter.plugins import import_subclass
+from django_infra.exporter.plugins import explain, load
 from django_infra.exporter.writers.base import Writer
 
-BUILTIN_FORMATS: dict[str, dict[str, Any]] = {
-    "csv": {"BACKEND": "django_infra.exporter.writers.csv.CSVWriter"},
+
+@dataclass(frozen=True)
+class BuiltinFormat:
+    """A writer of ours, and the extra that installs the library it needs."""
+
+    backend: str
+    library: str | None = None
+    extra: str | None = None
+
+    @property
+    def is_installed(self) -> bool:
+        return self.library is None or find_spec(self.library) is not None
+
+
+BUILTIN_FORMATS = {
+    "csv": BuiltinFormat("django_infra.exporter.writers.csv.CSVWriter"),
 }
 
 
 def get_formats() -> dict[str, dict[str, Any]]:
-    """Return the definition of each format, the project's own over the built-in ones."""
+    """Return the definition of each format, the project's own over the built-in ones.
+
+    A built-in format whose library is not installed is left out.
+    """
     formats: Any = conf.formats
     if not isinstance(formats, dict):
         raise InvalidFormatSetting(f"EXPORTER_FORMATS is {formats!r}, but must be a dict.")
-    return {**BUILTIN_FORMATS, **conf.formats}
+    builtin = {
+        name: {"BACKEND": format.backend}
+        for name, format in BUILTIN_FORMATS.items()
+        if format.is_installed
+    }
+    return {**builtin, **formats}
 
 
 def check_format_name(name: object) -> None:
@@ -54,7 +77,9 @@ def choose_format(
     supported = ", ".join(map(repr, sorted(offered)))
     if format is not None:
         if not isinstance(format, str) or format not in offered:
-            raise UnsupportedFormat(f"Unsupported format {format!r}. Supported: {supported}.")
+            raise UnsupportedFormat(
+                f"Unsupported format {format!r}. Supported: {supported}{suggest_extra(format)}."
+            )
         return format
     if file_path is None:
         return offered[0]
@@ -67,9 +92,17 @@ def choose_format(
     if extension not in offered:
         raise UnsupportedFormat(
             f"Unsupported format {extension!r}, the extension of file_path {file_path!r}. "
-            f"Supported: {supported}; another extension needs format."
+            f"Supported: {supported}; another extension needs format{suggest_extra(extension)}."
         )
     return extension
+
+
+def suggest_extra(name: object) -> str:
+    """Return the line that installs a built-in format whose library is missing, if it is one."""
+    builtin = BUILTIN_FORMATS.get(name) if isinstance(name, str) else None
+    if builtin is None or builtin.is_installed:
+        return ""
+    return f'; {builtin.library} is not installed: pip install "django-infra[{builtin.extra}]"'
 
 
 def get_writer(format: str, options: dict[str, Any] | None = None) -> Writer:
@@ -78,40 +111,21 @@ def get_writer(format: str, options: dict[str, Any] | None = None) -> Writer:
     Raises InvalidFormatSetting for what the setting says, InvalidFormatOptions for ``options``.
     """
     definition = get_formats()[format]
-    writer_class = _import_writer(format, definition)
-    defaults = definition.get("OPTIONS", {})
-    try:
-        writer = writer_class(**defaults)
-    except (TypeError, ValueError) as error:
-        raise InvalidFormatSetting(
-            f"EXPORTER_FORMATS[{format!r}]['OPTIONS'] {defaults!r} do not suit "
-            f"{writer_class.__qualname__}: {error}"
-        ) from error
+    writer: Writer = load(
+        definition,
+        Writer,
+        setting=f"EXPORTER_FORMATS[{format!r}]",
+        error_class=InvalidFormatSetting,
+    )
     if options is None:
         return writer
     if not isinstance(options, dict):
         raise InvalidFormatOptions(f"options must be a dict, not {reprlib.repr(options)}.")
+    writer_class = type(writer)
     try:
-        return writer_class(**{**defaults, **options})
+        return writer_class(**{**definition.get("OPTIONS", {}), **options})
     except (TypeError, ValueError) as error:
-        allowed = ", ".join(map(repr, inspect.signature(writer_class).parameters)) or "none"
         raise InvalidFormatOptions(
             f"options {reprlib.repr(options)} do not suit the format {format!r} "
-            f"({writer_class.__qualname__}): {str(error).rstrip('.')}. Allowed: {allowed}."
+            f"({writer_class.__qualname__}): {explain(writer_class, error)}"
         ) from error
-
-
-def _import_writer(format: str, definition: dict[str, Any]) -> type[Writer]:
-    setting = f"EXPORTER_FORMATS[{format!r}]"
-    if not isinstance(definition, dict) or "BACKEND" not in definition:
-        raise InvalidFormatSetting(
-            f"{setting} is {definition!r}, but must be a dict whose 'BACKEND' is the dotted path "
-            "of a Writer."
-        )
-    writer_class: type[Writer] = import_subclass(
-        definition["BACKEND"],
-        Writer,
-        setting=f"{setting}['BACKEND']",
-        error_class=InvalidFormatSetting,
-    )
-    return writer_class
