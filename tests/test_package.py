@@ -288,3 +288,31 @@ def test_the_readme_tells_which_package_is_installed(project):
     told = re.search(r"^`python (-m pip show .*)` tells .*`(Version: .*)` ", README, re.MULTILINE)
     command, shown = told.groups()
     assert shown in project.python(*command.split()).splitlines()
+
+
+STARTS_WITHOUT_API = """
+import sys
+
+import django
+from django.conf import settings
+
+apps = ["admin", "auth", "contenttypes", "messages", "sessions"]
+settings.configure(
+    INSTALLED_APPS=[*(f"django.contrib.{app}" for app in apps), "django_infra.exporter"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    ROOT_URLCONF="urls",
+)
+django.setup()
+
+import urls
+import django_infra.exporter.export
+
+assert urls.admin.site.is_registered(django_infra.exporter.models.QueryExport)
+print([name for name in sys.modules if name.startswith(("rest_framework", "django_filters"))])
+"""
+
+
+def test_a_project_without_the_api_does_not_load_rest_framework(tmp_path):
+    urls = "from django.contrib import admin\nfrom django.urls import path\n"
+    (tmp_path / "urls.py").write_text(f"{urls}urlpatterns = [path('admin/', admin.site.urls)]\n")
+    assert run(sys.executable, "-c", STARTS_WITHOUT_API, cwd=tmp_path).strip() == "[]"

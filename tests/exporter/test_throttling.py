@@ -8,9 +8,9 @@ import pytest
 from django.core.cache import cache
 from django.urls import reverse
 
+from django_infra.exporter.admin.start_rate import check_start_rate
 from django_infra.exporter.exceptions import InvalidExport, StartsThrottled
 from django_infra.exporter.models import QueryExport
-from django_infra.exporter.throttling import check_start_rate
 from exporter.admin.rows import LIST, RUN_AGAIN, make_export
 from testapp.models import Author
 

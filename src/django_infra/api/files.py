@@ -6,7 +6,7 @@ import io
 import os
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from asgiref.sync import sync_to_async
@@ -17,10 +17,12 @@ from django.db.models.fields.files import FieldFile
 from django.http import FileResponse, HttpRequest
 from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, quote_etag
-from rest_framework.request import Request
 
 from django_infra.api.byte_ranges import parse_byte_range
 from django_infra.api.filenames import content_disposition
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
 
 __all__ = ["FileStreamResponse", "content_disposition", "sign_storage_url"]
 

@@ -1,20 +1,45 @@
-"""Ask again, before a file is sent, whether who made the export may still run it."""
+"""Decide who may see, change, delete and download an export."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest
-from rest_framework.request import Request
 
 from django_infra.exporter.models import QueryExport
 from django_infra.exporter.named import NamedExport
+from django_infra.exporter.querysets import may_view_all
 from django_infra.exporter.registry import registry
+
+if TYPE_CHECKING:
+    # A project without the API does not load REST framework.
+    from rest_framework.request import Request
 
 RIGHTS = "_download_rights"
 MARK = "is_refused"
+
+
+def may_change(user: Any, export: QueryExport) -> bool:
+    """Tell whether the user may cancel the export, of those that the user may see."""
+    return export.is_owned_by(user) or user.has_perm("exporter.change_queryexport")
+
+
+def may_delete(user: Any, export: QueryExport) -> bool:
+    """Tell whether the user may delete the export, of those that the user may see."""
+    return export.is_owned_by(user) or user.has_perm("exporter.delete_queryexport")
+
+
+def list_names(user: Any) -> list[str]:
+    """Return the names of the exports that the user may start, or has started; None knows all."""
+    if user is None or may_view_all(user):
+        return sorted({named.name for named in registry.exports})
+    permitted = {
+        named.name for named in registry.exports if named.is_listed and named.is_permitted(user)
+    }
+    own = QueryExport.objects.visible_to(user).exclude(name="").order_by().values_list("name")
+    return sorted({*permitted, *(name for (name,) in own.distinct())})
 
 
 class DownloadRights:

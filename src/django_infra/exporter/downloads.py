@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import posixpath
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.files import File
 from django.db.models import TextChoices
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext_lazy as _
-from rest_framework.request import Request
 
 from django_infra.api.files import FileStreamResponse, content_disposition, sign_storage_url
 from django_infra.exporter.access import get_rights, may_follow_link
@@ -20,6 +19,9 @@ from django_infra.exporter.exceptions import InvalidSetting
 from django_infra.exporter.formats import get_formats, get_writer
 from django_infra.exporter.models import ExportState, QueryExport
 from django_infra.exporter.writers.base import Writer
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
 
 logger = logging.getLogger(__name__)
 

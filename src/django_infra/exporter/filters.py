@@ -17,9 +17,9 @@ from django_infra.api.filters import (
     OrderingFilter,
     SearchFilter,
 )
+from django_infra.exporter.access import list_names
 from django_infra.exporter.formats import get_formats
 from django_infra.exporter.models import ExportState, QueryExport
-from django_infra.exporter.permissions import list_names
 
 
 class UserKeyField(forms.CharField):

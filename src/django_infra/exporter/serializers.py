@@ -13,29 +13,18 @@ from rest_framework.exceptions import PermissionDenied, Throttled, ValidationErr
 from django_infra.api.fields import PartialSerializerMixin
 from django_infra.exporter.access import get_rights
 from django_infra.exporter.exceptions import (
-    ExportCancelled,
     ExportNotPermitted,
     InvalidOwner,
     InvalidParams,
-    LimitExceeded,
     TooManyExports,
     UnknownExport,
     UnsupportedFormat,
-    WorkerLost,
-    get_type_name,
 )
 from django_infra.exporter.export import enqueue_export
 from django_infra.exporter.models import QueryExport
 from django_infra.exporter.params import MAX_SHOWN
 from django_infra.exporter.paths import MAX_FORMAT_LENGTH, MAX_NAME_LENGTH
-
-# What those are told who may not read the error itself, by its type.
-REASONS = {
-    ExportCancelled: gettext_lazy("The export was cancelled."),
-    ExportNotPermitted: gettext_lazy("The export is not permitted any more."),
-    LimitExceeded: gettext_lazy("The export is larger than allowed."),
-    WorkerLost: gettext_lazy("The export was interrupted."),
-}
+from django_infra.exporter.reasons import find_reason
 
 
 class ISODurationField(serializers.DurationField):
@@ -66,14 +55,6 @@ class MetadataSerializer(PartialSerializerMixin, serializers.Serializer[QueryExp
         if not export.error_log or getattr(user, "is_staff", False):
             return export.error_log
         return str(find_reason(export.error_log) or _("The export failed."))
-
-
-def find_reason(error_log: str) -> str | None:
-    """Return what users are told of an error of our own, if it is one of those."""
-    for error, reason in REASONS.items():
-        if error_log.partition(":")[0] == get_type_name(error):
-            return str(reason)
-    return None
 
 
 class QueryExportSerializer(PartialSerializerMixin, serializers.ModelSerializer[QueryExport]):

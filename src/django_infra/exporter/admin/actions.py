@@ -12,7 +12,9 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext_lazy as _
 
+from django_infra.exporter.access import may_change
 from django_infra.exporter.admin.outcomes import Outcome, tell
+from django_infra.exporter.admin.start_rate import check_start_rate
 from django_infra.exporter.changelists.export import NAME, renew_params
 from django_infra.exporter.exceptions import (
     ExporterError,
@@ -23,8 +25,6 @@ from django_infra.exporter.exceptions import (
 )
 from django_infra.exporter.export import enqueue_export
 from django_infra.exporter.models import QueryExport
-from django_infra.exporter.permissions import may_change
-from django_infra.exporter.throttling import check_start_rate
 
 
 @admin.action(permissions=["cancel"], description=_("Cancel selected exports"))

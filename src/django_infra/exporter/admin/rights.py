@@ -8,8 +8,8 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
 
+from django_infra.exporter.access import may_change, may_delete
 from django_infra.exporter.models import QueryExport
-from django_infra.exporter.permissions import may_change, may_delete
 from django_infra.exporter.querysets import may_view_all
 from django_infra.exporter.registry import registry
 

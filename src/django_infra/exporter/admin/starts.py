@@ -14,11 +14,11 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.utils.translation import gettext as _
 
 from django_infra.exporter.admin.pages import ExportPages, View, run_without_transaction
+from django_infra.exporter.admin.start_rate import check_start_rate
 from django_infra.exporter.exceptions import shorten
 from django_infra.exporter.export import enqueue_export, schedule_export
 from django_infra.exporter.jobs import run_job
 from django_infra.exporter.models import ExportState, QueryExport
-from django_infra.exporter.throttling import check_start_rate
 
 logger = logging.getLogger(__name__)
 

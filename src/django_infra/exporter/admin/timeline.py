@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from django_infra.exporter.admin.facts import is_cancelled, show_duration, show_exact_time
 from django_infra.exporter.models import ExportState, QueryExport
-from django_infra.exporter.serializers import find_reason
+from django_infra.exporter.reasons import find_reason
 
 MAX_MESSAGE_LENGTH = 600  # characters, beyond which the reader has to unfold it
 # Fields of the export, by the step whose time they hold.
