@@ -1,4 +1,4 @@
-"""The Range header of requests (RFC 9110, section 14)."""
+"""Parse the Range header of a request (RFC 9110, section 14)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def parse_byte_range(header: str, size: int) -> range | None:
     match = BYTE_RANGE.fullmatch(header)
     if match is None or not (match[1] or match[2]):
         return None
+    # Without a first position the digits count the last bytes of the file.
     if not match[1]:
         return range(size - min(_parse_position(match[2]), size), size)
     start = _parse_position(match[1])

@@ -1,3 +1,5 @@
+"""Give responses an ETag, and answer 304 to whoever has the same response already."""
+
 from __future__ import annotations
 
 import hashlib
@@ -20,10 +22,11 @@ class ConditionalResponseMixin(APIView):
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         final: Any = super().finalize_response(request, response, *args, **kwargs)
-        # What a user may see depends on who is asking.
+        # What a user may see depends on who is asking, so that no cache may share it.
         patch_vary_headers(final, ("Cookie", "Authorization"))
         if request.method not in ("GET", "HEAD") or final.streaming:
             return final
+        # A response that is rendered later has no content to hash yet.
         if hasattr(final, "add_post_render_callback") and not final.is_rendered:
             final.add_post_render_callback(lambda rendered: make_conditional(request, rendered))
             return final
@@ -43,7 +46,7 @@ def make_conditional(request: Request, response: HttpResponse) -> HttpResponseBa
         request._request, etag=response["ETag"], last_modified=modified, response=response
     )
     if conditional is not None and response.has_header("Retry-After"):
-        # When to ask again is news.
+        # Django drops this header of a 304, and when to ask again is news.
         conditional["Retry-After"] = response["Retry-After"]
     return conditional or response
 

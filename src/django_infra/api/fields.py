@@ -1,3 +1,5 @@
+"""Show and load only the fields that a client asks for by ``?fields=``."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -5,6 +7,7 @@ from typing import Any
 from django.utils.functional import cached_property
 from rest_framework.filters import BaseFilterBackend
 from rest_framework.permissions import SAFE_METHODS
+from rest_framework.request import Request
 from rest_framework.serializers import ListSerializer, Serializer
 from rest_framework.views import APIView
 
@@ -23,17 +26,15 @@ class PartialSerializerMixin(Serializer[Any]):
     @cached_property
     def fields(self) -> Any:
         fields = super().fields
-        request = self.context.get("request") if self._is_shown() else None
+        # A serializer within another is given no instance: the one around it shows the rows.
+        root: Any = self.parent if isinstance(self.parent, ListSerializer) else self
+        is_shown = root.instance is not None and not hasattr(root, "initial_data")
+        request = self.context.get("request") if is_shown else None
         # What reads self.fields from here on reads these: the property has set them.
         selection = read_selection(request, self) if request is not None else None
         if selection is not None:
             prune(self, selection)
         return fields
-
-    def _is_shown(self) -> bool:
-        # A serializer within another is given no instance.
-        root: Any = self.parent if isinstance(self.parent, ListSerializer) else self
-        return root.instance is not None and not hasattr(root, "initial_data")
 
     def check_fields(self) -> None:
         """Raise ValidationError if the request asks for fields that there are not."""
@@ -47,13 +48,13 @@ class FieldsBackend(BaseFilterBackend):
     are paths that it reads itself.
     """
 
-    def filter_queryset(self, request: Any, queryset: Any, view: Any) -> Any:
+    def filter_queryset(self, request: Request, queryset: Any, view: Any) -> Any:
         serializer = view.get_serializer()
         if not isinstance(serializer, Serializer):
             return queryset
         is_partial = isinstance(serializer, PartialSerializerMixin)
         selection = read_selection(request, serializer) if is_partial else None
-        # What changes a row may read all of it.
+        # Code that changes a row may read all of it.
         if request.method not in SAFE_METHODS or not is_narrowable(queryset):
             return queryset
         needs = make_needs(queryset)
@@ -67,6 +68,7 @@ class FieldsBackend(BaseFilterBackend):
 
 
 def get_fields_parameter() -> dict[str, Any]:
+    """Describe ``?fields=`` as OpenAPI does."""
     return {
         "name": QUERY_PARAM,
         "in": "query",

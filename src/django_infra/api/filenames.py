@@ -1,4 +1,4 @@
-"""Names of files in HTTP headers."""
+"""Make names of files safe, and write them in HTTP headers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from urllib.parse import quote
 
 # Most file systems hold no longer name.
 MAX_FILENAME_BYTES = 255
+# What is longer is no extension but the end of a sentence.
+MAX_EXTENSION_BYTES = 20
 # Separators of folders and lines, controls (those of the writing direction too, which make
 # "fdp.exe" look like "exe.pdf"), and halves of characters.
 UNSAFE = re.compile(
@@ -15,6 +17,7 @@ UNSAFE = re.compile(
 )
 # What clients read in different ways between quotes (RFC 6266, appendix D).
 NOT_PLAIN = re.compile(r'[^ -~]|["%]')
+# Windows takes these names for devices, whatever extension they have.
 RESERVED = re.compile(
     r"(?:aux|con|conin\$|conout\$|nul|prn|(?:com|lpt)[1-9¹²³])[ ]*(?:\..*)?", re.IGNORECASE
 )
@@ -22,19 +25,16 @@ RESERVED = re.compile(
 
 def content_disposition(filename: str) -> str:
     """Return the header that has a client save a file under this name, made safe (RFC 6266)."""
-    name = _clean_filename(filename)
-    plain = NOT_PLAIN.sub("_", name)
-    if plain == name:
-        return f'attachment; filename="{name}"'
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
-
-
-def _clean_filename(filename: str) -> str:
     name = UNSAFE.sub("_", filename.rpartition("/")[2]).strip().rstrip(". ")
     if RESERVED.fullmatch(name):
         name = f"_{name}"
     stem, extension = os.path.splitext(name)
-    if len(extension.encode()) > 20:
+    if len(extension.encode()) > MAX_EXTENSION_BYTES:
         stem, extension = name, ""
     room = MAX_FILENAME_BYTES - len(extension.encode())
-    return (stem.encode()[:room].decode(errors="ignore") + extension) or "download"
+    # The cut may fall within a character, whose first bytes are then left out.
+    name = (stem.encode()[:room].decode(errors="ignore") + extension) or "download"
+    plain = NOT_PLAIN.sub("_", name)
+    if plain == name:
+        return f'attachment; filename="{name}"'
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

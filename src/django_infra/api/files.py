@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["FileStreamResponse", "content_disposition", "sign_storage_url"]
 
 CHUNK_SIZE = 256 * 1024
+# The parameters by which the signed URLs of S3, Google, CloudFront and Azure are known.
 SIGNATURES = {"X-Amz-Signature", "X-Goog-Signature", "Signature", "sig"}
 
 
@@ -55,7 +56,10 @@ class FileStreamResponse(FileResponse):
             self["X-Content-Type-Options"] = "nosniff"
             # Keeps GZipMiddleware and proxies from compressing a part, or under a strong ETag.
             self["Content-Encoding"] = "identity"
-            self._set_validators(etag, last_modified)
+            if etag is not None:
+                self["ETag"] = quote_etag(etag)
+            if last_modified is not None:
+                self["Last-Modified"] = http_date(last_modified.timestamp())
             changed = int(last_modified.timestamp()) if last_modified else None
             refusal = get_conditional_response(request, self.get("ETag"), changed)
             part: Any = (
@@ -76,13 +80,8 @@ class FileStreamResponse(FileResponse):
         finally:
             super().close()
 
-    def _set_validators(self, etag: str | None, last_modified: datetime | None) -> None:
-        if etag is not None:
-            self["ETag"] = quote_etag(etag)
-        if last_modified is not None:
-            self["Last-Modified"] = http_date(last_modified.timestamp())
-
     def _choose_part(self, request: HttpRequest, filename: str, size: int | None) -> _Part:
+        """Return what of the file is to be sent, and set the headers that tell of it."""
         size = _measure(self.file) if size is None else size
         can_seek = _can_seek(self.file)
         self["Accept-Ranges"] = "bytes" if can_seek else "none"
@@ -113,19 +112,17 @@ class FileStreamResponse(FileResponse):
         return _Part(self.file, 0)
 
     def _choose_range(self, request: HttpRequest, size: int) -> range | None:
-        """Return the bytes asked for, or None for the whole file."""
+        """Return the bytes asked for, or None for the whole file (RFC 9110, section 14.2)."""
         asked = request.headers.get("Range")
         if asked is None or request.method != "GET":
             return None
         condition = request.headers.get("If-Range")
-        if condition is not None and not self._is_version(condition):
-            return None
+        if condition is not None:
+            # A weak ETag says nothing about bytes.
+            is_weak = condition.startswith("W/")
+            if is_weak or condition not in (self.get("ETag"), self.get("Last-Modified")):
+                return None
         return parse_byte_range(asked, size)
-
-    def _is_version(self, condition: str) -> bool:
-        # A weak ETag says nothing about bytes.
-        is_weak = condition.startswith("W/")
-        return not is_weak and condition in (self.get("ETag"), self.get("Last-Modified"))
 
 
 class _Part:

@@ -1,3 +1,5 @@
+"""Filter and order the rows of a list by what its URL asks for."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -62,9 +64,10 @@ class AnyOfFilter(base.MultipleChoiceFilter):
 
     field_class = AnyOfField
 
-    def __init__(self, *, choices: Any, field_name: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, choices: object, field_name: str | None = None, **kwargs: Any) -> None:
         if isinstance(choices, type) and issubclass(choices, Choices):
             choices = choices.choices
+        # One IN takes the place of an OR of all values, and needs no DISTINCT.
         options = {"distinct": False, "lookup_expr": "in", "null_label": None}
         super().__init__(field_name, **{**options, "choices": choices, **kwargs})
 
@@ -73,6 +76,8 @@ class AnyOfFilter(base.MultipleChoiceFilter):
 
 
 class BoundsFilter(base.RangeFilter):
+    """Rows between two bounds, both of them included, either of which may be missing."""
+
     def filter(self, qs: QuerySet[Any], value: slice | None) -> QuerySet[Any]:
         if value is None:
             return qs

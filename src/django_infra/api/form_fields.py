@@ -1,4 +1,4 @@
-"""What the filters validate their parameters with."""
+"""Validate the parameters of filters."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from django.utils.choices import flatten_choices
 from django_filters.fields import BaseCSVField, ChoiceField, MultipleChoiceField, RangeField
 from django_filters.widgets import CSVWidget, DateRangeWidget
 
+# A message names no more choices than somebody reads.
 MAX_SHOWN = 50
 INTEGER = re.compile(r"[+-]?[0-9]{1,30}")
 DECIMAL = re.compile(r"[+-]?[0-9]{1,30}(?:\.[0-9]{0,30})?")
@@ -39,16 +40,19 @@ def show(value: object) -> str:
 
 
 def show_choices(names: Iterable[object]) -> str:
+    """Return the names as an error message lists them."""
     shown = [str(name) for name in names]
     return ", ".join(shown[:MAX_SHOWN]) + (", …" if len(shown) > MAX_SHOWN else "")
 
 
 def get_keys(field: Any) -> list[object]:
+    """Return the values of the choices, those in groups too, but not the empty one."""
     # A list of choices from a callable has no length.
     return [key for key, _ in flatten_choices(iter(field.choices)) if key != ""]
 
 
 def refuse_unknown(values: Iterable[str], choices: Iterable[object]) -> None:
+    """Raise ValidationError for the first value that is no choice."""
     allowed = [str(choice) for choice in choices]
     if unknown := [value for value in values if value not in allowed]:
         raise ValidationError(
@@ -57,6 +61,8 @@ def refuse_unknown(values: Iterable[str], choices: Iterable[object]) -> None:
 
 
 class AnyOfField(MultipleChoiceField):
+    """Any number of choices, each taken once, empty ones left out."""
+
     def to_python(self, value: Any) -> list[str]:
         return [text for text in dict.fromkeys(super().to_python(value)) if text]
 
@@ -68,6 +74,8 @@ class AnyOfField(MultipleChoiceField):
 
 
 class SearchField(forms.CharField):
+    """A text of so many words at most, since each word is a condition of the query."""
+
     def __init__(self, *, max_words: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.max_words = max_words
@@ -88,6 +96,8 @@ class OrderingWidget(CSVWidget):
 
 
 class OrderingField(BaseCSVField, ChoiceField):
+    """Names to order by, each taken once."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "widget": OrderingWidget})
 
@@ -104,7 +114,7 @@ class BoundField(forms.Field):
 
     kind: str
 
-    def to_python(self, value: Any) -> Any:
+    def to_python(self, value: str | None) -> object:
         text = (value or "").strip()
         if not text:
             return None
@@ -113,7 +123,7 @@ class BoundField(forms.Field):
         except (ValueError, OverflowError) as error:
             raise ValidationError(f"{show(value)} is not {self.kind}.") from error
 
-    def read(self, text: str) -> Any:
+    def read(self, text: str) -> object:
         """Return the value; raise ValueError or OverflowError if there is none."""
         raise NotImplementedError
 
@@ -154,7 +164,8 @@ class DateTimeField(BoundField):
     def read(self, text: str) -> datetime:
         day, time, offset = match(DATETIME, text).groups(default="")
         moment = datetime.fromisoformat(f"{day}T{time}{offset.replace(' ', '+')}".upper())
-        # Databases convert it to their own time zone.
+        # Databases convert it to their own time zone: this raises OverflowError near the years 1
+        # and 9999, where they would fail.
         moment - DAY, moment + DAY, moment.astimezone(UTC)
         if timezone.is_naive(moment):
             return from_current_timezone(moment)
@@ -163,6 +174,7 @@ class DateTimeField(BoundField):
 
 
 def match(pattern: re.Pattern[str], text: str) -> re.Match[str]:
+    """Match the whole text; raise ValueError if it does not."""
     found = pattern.fullmatch(text)
     if found is None:
         raise ValueError
@@ -170,6 +182,8 @@ def match(pattern: re.Pattern[str], text: str) -> re.Match[str]:
 
 
 class BoundError(ValidationError):
+    """What is wrong with one of two bounds, which the suffix tells."""
+
     def __init__(self, message: str, *, suffix: str) -> None:
         super().__init__(message)
         self.suffix = suffix

@@ -1,11 +1,11 @@
-"""The rows after a row, found by the columns of the order and not by counting."""
+"""Find the rows after a row by the columns of the order, and not by counting."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
@@ -16,18 +16,36 @@ from django.utils.functional import cached_property
 from django_infra.api.ordering import OrderColumn, get_order, is_to_many
 
 NOTHING = Q(pk__in=[])
+# Characters of a text by which MySQL surely sorts: it takes 1024 bytes (max_sort_length), and a
+# character of utf8mb4 has four.
 SORTED_LENGTH = 255
 
 
 class Keyset:
     """The rows of a queryset in its order; each carries the values that the order goes by."""
 
-    def __init__(self, queryset: Any) -> None:
+    def __init__(self, queryset: QuerySet[Any]) -> None:
         refuse_unpageable(queryset)
         self.columns = get_order(queryset)
         refuse_many(queryset, self.columns)
         self.aliases = [f"_order_{number}" for number in range(len(self.columns))]
-        self.queryset = self._annotate(queryset)
+        self.queryset: QuerySet[Any] = queryset.annotate(
+            **{
+                alias: column.expression
+                for alias, column in zip(self.aliases, self.columns, strict=True)
+            }
+        )
+        vendor = connections[queryset.db].vendor
+        # The type of an expression is known once the query has resolved it.
+        for index, alias in enumerate(self.aliases):
+            column = self.columns[index]
+            field = self.queryset.query.annotations[alias].output_field
+            if isinstance(field, JSONField):
+                raise ImproperlyConfigured(f"Pages cannot be ordered by JSON: {column.expression}.")
+            expression = make_comparable(column.expression, field, vendor)
+            if expression is not column.expression:
+                self.columns[index] = replace(column, expression=expression)
+                self.queryset = self.queryset.annotate(**{alias: expression})
 
     @cached_property
     def order(self) -> str:
@@ -35,6 +53,7 @@ class Keyset:
         fields = [self.queryset.query.annotations[alias].output_field for alias in self.aliases]
         types = [type(field).__name__ for field in fields]
         text = f"{self.queryset.model._meta.label} {self.columns!r} {types!r}"
+        # Some expressions show their address in memory, which no other process has.
         return re.sub(r" at 0x[0-9a-f]+", "", text)
 
     def get_key_indexes(self) -> list[int]:
@@ -46,10 +65,11 @@ class Keyset:
         }
         return [index for index, column in enumerate(self.columns) if column.name in keys]
 
-    def get_position(self, row: Any) -> list[Any]:
+    def get_position(self, row: object) -> list[object]:
+        """Return the values that the order goes by."""
         return [getattr(row, alias) for alias in self.aliases]
 
-    def find_position(self, key: Sequence[Any]) -> list[Any] | None:
+    def find_position(self, key: Sequence[object]) -> list[object] | None:
         """Return the position of the row with this primary key."""
         aliases = [self.aliases[index] for index in self.get_key_indexes()]
         rows = self.queryset.order_by().filter(**dict(zip(aliases, key, strict=True)))
@@ -57,7 +77,7 @@ class Keyset:
         return next((list(position) for position in values), None)
 
     def slice(
-        self, position: Sequence[Any], *, backward: bool = False, count: int
+        self, position: Sequence[object], *, backward: bool = False, count: int
     ) -> QuerySet[Any]:
         """Return rows from a position on, or from the end that they are read from."""
         columns = [column.reverse() for column in self.columns] if backward else self.columns
@@ -65,28 +85,13 @@ class Keyset:
         rows.query.standard_ordering = True
         if position:
             rows = rows.filter(self._get_condition(columns, position))
-        return cast("QuerySet[Any]", rows[:count])
+        return rows[:count]
 
-    def _annotate(self, queryset: Any) -> Any:
-        queryset = queryset.annotate(
-            **{
-                alias: column.expression
-                for alias, column in zip(self.aliases, self.columns, strict=True)
-            }
-        )
-        vendor = connections[queryset.db].vendor
-        for index, alias in enumerate(self.aliases):
-            column = self.columns[index]
-            field = queryset.query.annotations[alias].output_field
-            if isinstance(field, JSONField):
-                raise ImproperlyConfigured(f"Pages cannot be ordered by JSON: {column.expression}.")
-            expression = make_comparable(column.expression, field, vendor)
-            if expression is not column.expression:
-                self.columns[index] = replace(column, expression=expression)
-                queryset = queryset.annotate(**{alias: expression})
-        return queryset
+    def _get_condition(self, columns: Sequence[OrderColumn], position: Sequence[object]) -> Q:
+        """Return ``a > 1 OR (a = 1 AND (b > 2 OR (b = 2 AND ...)))``, which nulls are a part of.
 
-    def _get_condition(self, columns: Sequence[OrderColumn], position: Sequence[Any]) -> Q:
+        A comparison of rows, ``(a, b) > (1, 2)``, knows neither nulls nor mixed directions.
+        """
         condition = NOTHING
         for alias, column, value in reversed(
             list(zip(self.aliases, columns, position, strict=True))
@@ -96,13 +101,14 @@ class Keyset:
             condition = after if condition is NOTHING else after | (equal & condition)
         first, value = columns[0], position[0]
         if len(columns) > 1 and not first.nullable and value is not None:
-            # Says nothing new, but lets the database start in the middle of an index.
+            # This says nothing new, but lets the database start in the middle of an index.
             lookup = "lte" if first.descending else "gte"
             condition &= Q(**{f"{self.aliases[0]}__{lookup}": value})
         return condition
 
 
 def refuse_many(queryset: QuerySet[Any], columns: Sequence[OrderColumn]) -> None:
+    """Raise ImproperlyConfigured for an order by what a row may have several of."""
     for column in columns:
         if column.name and is_to_many(queryset.query, column.name):
             raise ImproperlyConfigured(f"{column.name!r} gives a row many places in the order.")
@@ -111,16 +117,16 @@ def refuse_many(queryset: QuerySet[Any], columns: Sequence[OrderColumn]) -> None
 def make_comparable(expression: Any, field: Any, vendor: str) -> Any:
     """Replace what a database orders in another way than it compares it."""
     if vendor == "sqlite" and isinstance(field, DecimalField):
-        # Stored as floats, of which Django shows fifteen digits.
+        # It stores them as floats, of which Django shows fifteen digits.
         return Cast(expression, FloatField())
     if vendor == "mysql" and isinstance(field, (CharField, TextField)):
-        # Sorted by their first 1024 bytes, and compared whole.
+        # It sorts them by their first 1024 bytes, and compares them whole.
         is_short = field.max_length is not None and field.max_length <= SORTED_LENGTH
         return expression if is_short else Left(expression, SORTED_LENGTH)
     return expression
 
 
-def get_rows_after(alias: str, column: OrderColumn, value: Any) -> Q:
+def get_rows_after(alias: str, column: OrderColumn, value: object) -> Q:
     """Return the rows that come after a value of one column, where nulls are at one end."""
     if value is None:
         return Q(**{f"{alias}__isnull": False}) if column.nulls_first else NOTHING
@@ -131,6 +137,7 @@ def get_rows_after(alias: str, column: OrderColumn, value: Any) -> Q:
 
 
 def refuse_unpageable(queryset: Any) -> None:
+    """Raise ImproperlyConfigured for a queryset whose rows no condition can follow."""
     query = queryset.query
     obstacles = {
         "values()": queryset._fields is not None,

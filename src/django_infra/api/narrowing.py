@@ -1,4 +1,4 @@
-"""A queryset that loads what is needed, and nothing else."""
+"""Narrow a queryset to the columns and relations that are needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django_infra.api.needs import Needs
 from django_infra.api.ordering import get_name, get_order_items
 
 
-def is_narrowable(queryset: Any) -> bool:
+def is_narrowable(queryset: object) -> bool:
     """Tell whether the rows are objects of a model, one for each row of a plain query."""
     if not isinstance(queryset, QuerySet):
         return False
@@ -29,9 +29,10 @@ def is_narrowable(queryset: Any) -> bool:
     )
 
 
-def make_needs(queryset: Any) -> Needs:
+def make_needs(queryset: QuerySet[Any]) -> Needs:
     """Begin with what is there anyhow, and with the columns that the order goes by."""
-    attributes = [lookup.to_attr for lookup in get_named_lookups(queryset)]
+    lookups = get_named_lookups(queryset)
+    attributes = [lookup.to_attr for lookup in lookups if lookup.to_attr]
     given = {*queryset.query.annotations, *queryset.query.extra_select, *attributes}
     needs = Needs(queryset.model, given=given)
     for name in get_order_names(queryset):
@@ -60,12 +61,14 @@ def get_order_names(queryset: QuerySet[Any]) -> Iterator[str]:
 
 
 def flatten(expression: Any) -> list[Any]:
+    """Return the expression with all that it is made of."""
     return list(expression.flatten()) if hasattr(expression, "flatten") else [expression]
 
 
-def narrow(queryset: Any, needs: Needs) -> Any:
+def narrow(queryset: Any, needs: Needs) -> QuerySet[Any]:
     """Load what is needed; what the view does for rows that are needed whole stays."""
     keep_selected(needs, queryset.query.select_related or {})
+    # Rows that are prefetched into an attribute need the columns that tie them to these.
     for lookup in get_named_lookups(queryset):
         if lookup.to_attr in needs.taken:
             found = needs.find(lookup.prefetch_through)
@@ -73,13 +76,17 @@ def narrow(queryset: Any, needs: Needs) -> Any:
     kept = [lookup for lookup in queryset._prefetch_related_lookups if is_kept(needs, lookup)]
     plan = Plan(get_path(lookup) for lookup in kept)
     prefetches = [*kept, *plan.get_prefetches(needs)]
+    # Rows that are needed whole keep the defer() or only() of the view.
     has_own_columns = bool(queryset.query.deferred_loading[0])
     if not (needs.whole and has_own_columns):
         queryset = load(queryset, list(plan.get_selected(needs)), is_whole=needs.whole)
-    return queryset.prefetch_related(None).prefetch_related(*prefetches)
+    narrowed: QuerySet[Any] = queryset.prefetch_related(None).prefetch_related(*prefetches)
+    return narrowed
 
 
-def load(queryset: Any, nodes: list[tuple[tuple[str, ...], Needs]], *, is_whole: bool) -> Any:
+def load(
+    queryset: QuerySet[Any], nodes: list[tuple[tuple[str, ...], Needs]], *, is_whole: bool
+) -> QuerySet[Any]:
     """Select the columns of the rows and of those that they are joined with."""
     joined = [LOOKUP_SEP.join(path) for path, _ in nodes if path]
     queryset = queryset.select_related(None)
@@ -104,6 +111,7 @@ def keep_selected(needs: Needs, selected: dict[str, Any]) -> None:
 
 
 def get_path(lookup: Any) -> str:
+    """Return where a lookup puts what it prefetches."""
     path: str = lookup if isinstance(lookup, str) else lookup.prefetch_to
     return path
 
@@ -158,6 +166,7 @@ class Plan:
             yield from self.get_prefetches(related, here, is_ours=is_joined)
 
 
-def get_rows(needs: Needs) -> Any:
+def get_rows(needs: Needs) -> QuerySet[Any]:
+    """Return the rows of a relation, narrowed if the queryset of its manager can be."""
     queryset = needs.model._default_manager.all()
     return narrow(queryset, needs) if is_narrowable(queryset) else queryset

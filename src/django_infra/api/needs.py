@@ -1,4 +1,4 @@
-"""The columns and relations that the fields of a serializer read."""
+"""Note the columns and relations that the fields of a serializer read."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class Needs:
         return self.columns | {field.attname for field in fields}
 
     def get_related(self) -> Iterator[Needs]:
+        """Yield what is read of the rows that these lead to."""
         yield from self.one.values()
         yield from self.many.values()
 
@@ -75,6 +76,7 @@ class Needs:
             self.follow(found).whole = True
 
     def add_column(self, found: Any) -> None:
+        """Add the column of a field."""
         self.columns.add(found.attname)
         # An image reads its size from these whenever a row is made.
         dimensions = (getattr(found, name, None) for name in ("width_field", "height_field"))
@@ -94,6 +96,7 @@ class Needs:
         return related
 
     def tie(self, found: Any, related: Needs) -> None:
+        """Add the columns on both sides by which the rows of a relation find each other."""
         if found.many_to_many:
             forward = is_forward(found)
             key = found if forward else found.field
@@ -102,7 +105,7 @@ class Needs:
             self.add_column(self.model._meta.get_field(here))
             related.add_column(related.model._meta.get_field(there))
         elif is_forward(found) and found.one_to_many:
-            # A generic relation, which goes by columns of its own.
+            # A generic relation goes by columns of its own.
             self.whole = related.whole = True
         elif is_forward(found):
             self.add_columns(found.local_related_fields)
@@ -111,14 +114,17 @@ class Needs:
             related.add_columns(found.field.local_related_fields)
 
     def add_columns(self, fields: Sequence[Any]) -> None:
+        """Add the columns of the fields."""
         for found in fields:
             self.add_column(found)
 
     def get_child(self, accessor: str) -> Needs | None:
+        """Return what is read of the rows behind an attribute."""
         return next((child for child in self.get_related() if child.accessor == accessor), None)
 
 
 def is_forward(found: Any) -> bool:
+    """Tell whether a relation is declared on the model itself, and not on the other one."""
     return found.concrete or not found.auto_created
 
 

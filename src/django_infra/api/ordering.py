@@ -1,4 +1,4 @@
-"""The order that a queryset's rows come in, as columns."""
+"""Read the order that a queryset's rows come in, as columns."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class OrderColumn:
 
     @property
     def name(self) -> str | None:
+        """The path of a column that is nothing but one."""
         return get_name(self.expression)
 
     def get_order_by(self) -> OrderBy:
@@ -39,10 +40,11 @@ class OrderColumn:
         )
 
     def reverse(self) -> OrderColumn:
+        """Return the column in the other direction, nulls included."""
         return replace(self, descending=not self.descending, nulls_first=not self.nulls_first)
 
 
-def get_name(expression: Any) -> str | None:
+def get_name(expression: object) -> str | None:
     """Return the name of what is only a name."""
     name: str | None = expression.name if isinstance(expression, F) else None  # type: ignore[attr-defined]
     return name
@@ -81,6 +83,7 @@ def get_order(queryset: QuerySet[Any]) -> list[OrderColumn]:
 
 
 def resolve_order(query: Query, items: Iterable[Any]) -> list[OrderColumn]:
+    """Return the columns of what ``order_by()`` takes."""
     return [column for item in items for column in _resolve(query, item)]
 
 
@@ -96,6 +99,7 @@ def add_primary_key(model: type[Model], columns: list[OrderColumn]) -> list[Orde
 
 
 def _resolve(query: Query, item: Any) -> Iterator[OrderColumn]:
+    """Yield the columns of one item; a relation may be ordered by several."""
     if isinstance(item, str):
         yield from _resolve_name(query, item.removeprefix("-"), item.startswith("-"))
         return
@@ -121,8 +125,16 @@ def _resolve_name(query: Query, name: str, descending: bool) -> Iterator[OrderCo
     if related is None:
         yield OrderColumn(F(name), descending, nullable=_is_nullable(query, name))
         return
-    for item in related._meta.ordering or ():
-        yield from _resolve(query, _prefix(item, name, descending))
+    prefix = f"{name}{LOOKUP_SEP}"
+    items: Sequence[Any] = related._meta.ordering or ()
+    for item in items:
+        if isinstance(item, str):
+            sign = "-" if descending != item.startswith("-") else ""
+            yield from _resolve(query, f"{sign}{prefix}{item.removeprefix('-')}")
+        else:
+            # As Django does it: an OrderBy keeps its direction.
+            by = item if isinstance(item, OrderBy) else OrderBy(item, descending=descending)
+            yield from _resolve(query, by.prefix_references(prefix))
 
 
 def _resolve_primary_key(query: Query, descending: bool) -> Iterator[OrderColumn]:
@@ -141,15 +153,6 @@ def _get_ordered_relation(query: Query, name: str) -> type[Model] | None:
         return None
     related: type[Model] | None = fields[-1].related_model
     return related if related and related._meta.ordering else None
-
-
-def _prefix(item: Any, name: str, descending: bool) -> Any:
-    if isinstance(item, str):
-        sign = "-" if descending != item.startswith("-") else ""
-        return f"{sign}{name}{LOOKUP_SEP}{item.removeprefix('-')}"
-    # As Django does it: an OrderBy keeps its direction.
-    order_by = item if isinstance(item, OrderBy) else OrderBy(item, descending=descending)
-    return order_by.prefix_references(f"{name}{LOOKUP_SEP}")
 
 
 def _find_fields(query: Query, name: str) -> list[Any]:

@@ -1,3 +1,5 @@
+"""Divide a list into pages, by number or by position, never without a limit."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -30,6 +32,7 @@ class BoundedPageSize:
     max_page_size: int = 500
 
     def get_page_size(self, request: Request) -> int:
+        """Return the size that is asked for, bounded; raise ValidationError if it is no number."""
         name, maximum = self.page_size_query_param, self.max_page_size
         text = request.query_params.get(name)
         if text is None:
@@ -40,6 +43,7 @@ class BoundedPageSize:
         return maximum if len(digits) > len(str(maximum)) else min(int(digits), maximum)
 
     def get_page_size_parameter(self) -> dict[str, Any]:
+        """Describe the parameter as OpenAPI does."""
         maximum = self.max_page_size
         return {
             "name": self.page_size_query_param,
@@ -80,6 +84,7 @@ class KeysetPagination(BoundedPageSize, BasePagination):
         self.keyset = Keyset(queryset)
         cursor = self.read_cursor(request)
         backward, values = cursor
+        # One row more tells whether there is another page, without a COUNT.
         rows = list(self.keyset.slice(values, backward=backward, count=size + 1))
         self.has_more, page = len(rows) > size, rows[:size]
         self.cursor, self.page = cursor, page[::-1] if backward else page
@@ -88,6 +93,7 @@ class KeysetPagination(BoundedPageSize, BasePagination):
         return self.page
 
     def read_cursor(self, request: Request) -> Cursor:
+        """Return where the page begins; raise ValidationError for what is no cursor of ours."""
         text = request.query_params.get(self.cursor_query_param)
         if text is None:
             return Cursor(False, [])
@@ -97,6 +103,7 @@ class KeysetPagination(BoundedPageSize, BasePagination):
             raise self.make_error("is not a cursor of this list in this order") from error
         if TOO_LONG not in cursor.values:
             return cursor
+        # The row itself is asked for the values that had no room.
         key = [cursor.values[index] for index in self.keyset.get_key_indexes()]
         position = self.keyset.find_position(key)
         if position is None:
@@ -124,7 +131,8 @@ class KeysetPagination(BoundedPageSize, BasePagination):
         has_previous = self.has_more if backward else bool(values)
         return self.make_link(self.page[0], backward=True) if has_previous else None
 
-    def make_link(self, row: Any, *, backward: bool) -> str:
+    def make_link(self, row: object, *, backward: bool) -> str:
+        """Return the URL of the page that begins beside a row, or at the end without one."""
         values = [] if row is None else self.keyset.get_position(row)
         order = self.keyset.order
         text = encode_cursor(Cursor(backward, values), order=order)

@@ -1,4 +1,4 @@
-"""Import this to have drf-spectacular tell what filters and partial serializers really do."""
+"""Describe filters and partial serializers to drf-spectacular, once this module is imported."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class FilterBackendExtension(DjangoFilterExtension):  # type: ignore[no-untyped-
             parameters = super().resolve_filter_field(  # type: ignore[no-untyped-call]
                 auto_schema, model, filterset_class, field_name, filter_field
             )
-        # What is empty does not filter.
+        # A parameter without a value does not filter.
         can_be_empty = {} if filter_field.extra.get("required") else {"allowEmptyValue": True}
         return [{**parameter, **can_be_empty} for parameter in parameters]
 
@@ -76,7 +76,8 @@ def get_parameters(name: str, filter_field: Any) -> list[dict[str, Any]]:
 
 
 def get_any_of_parameter(name: str, filter_field: AnyOfFilter) -> dict[str, Any]:
-    # What makes choices may ask the database.
+    """Describe a parameter that may come several times."""
+    # A function that makes the choices may ask the database, and a schema is made without one.
     keys = [] if callable(filter_field.extra["choices"]) else get_keys(filter_field.field)
     is_integer = keys and all(isinstance(key, int) for key in keys)
     schema: dict[str, Any] = {"type": "integer" if is_integer else "string"}
@@ -91,6 +92,7 @@ def get_any_of_parameter(name: str, filter_field: AnyOfFilter) -> dict[str, Any]
 def get_bounds_parameters(
     name: str, filter_field: Any, schema: dict[str, Any], bounds: dict[str, str]
 ) -> list[dict[str, Any]]:
+    """Describe the two parameters of a range."""
     return [
         get_parameter(f"{name}_{suffix}", filter_field, schema, description)
         for suffix, description in bounds.items()
@@ -100,6 +102,7 @@ def get_bounds_parameters(
 def get_parameter(
     name: str, filter_field: Any, schema: dict[str, Any], description: str
 ) -> dict[str, Any]:
+    """Describe a parameter, in the words of its filter's own ``help_text`` if it has some."""
     description = filter_field.extra.get("help_text") or description
     return build_parameter_type(
         name=name, schema=schema, location=OpenApiParameter.QUERY, description=description

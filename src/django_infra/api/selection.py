@@ -1,4 +1,4 @@
-"""What a client asks for in ``?fields=id,author(name)``."""
+"""Parse ``?fields=id,author(name)``, and prune a serializer to what it asks for."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rest_framework.serializers import ListSerializer, Serializer
 from django_infra.api.form_fields import show, show_choices
 
 QUERY_PARAM = "fields"
+# Bounds on what a stranger may send; each level is one of recursion.
 MAX_LENGTH = 2000
 MAX_DEPTH = 10
 TOKEN = re.compile(r"[(),]|[^\s(),]+")
@@ -40,6 +41,7 @@ def read_selection(request: Any, serializer: Serializer[Any]) -> Selection | Non
 
 
 def parse(text: str) -> Selection:
+    """Return the selection of a text; raise InvalidSelection if it is none."""
     if len(text) > MAX_LENGTH:
         raise InvalidSelection(f"More than {MAX_LENGTH} characters.")
     tokens = deque(TOKEN.findall(text))
@@ -57,21 +59,16 @@ def _parse_names(tokens: deque[str], *, depth: int) -> Selection:
         name = tokens.popleft() if tokens else ""
         if name in ("", "(", ")", ","):
             raise InvalidSelection(f"Expected a name and not {show(name) if name else 'the end'}.")
-        inside = _parse_inside(tokens, depth=depth)
+        inside: Selection | None = None
+        if tokens and tokens[0] == "(":
+            tokens.popleft()
+            inside = _parse_names(tokens, depth=depth + 1)
+            if not tokens or tokens.popleft() != ")":
+                raise InvalidSelection("Expected ')' after the names in '('.")
         selection[name] = _unite(selection[name], inside) if name in selection else inside
         if not tokens or tokens[0] != ",":
             return selection
         tokens.popleft()
-
-
-def _parse_inside(tokens: deque[str], *, depth: int) -> Selection | None:
-    if not tokens or tokens[0] != "(":
-        return None
-    tokens.popleft()
-    inside = _parse_names(tokens, depth=depth + 1)
-    if not tokens or tokens.popleft() != ")":
-        raise InvalidSelection("Expected ')' after the names in '('.")
-    return inside
 
 
 def _unite(one: Selection | None, other: Selection | None) -> Selection | None:
@@ -84,6 +81,7 @@ def _unite(one: Selection | None, other: Selection | None) -> Selection | None:
 
 
 def find_faults(serializer: Serializer[Any], selection: Selection, path: str = "") -> Iterator[str]:
+    """Yield what of the selection is not in the serializer."""
     readable = get_readable(serializer)
     if unknown := [show(path + name) for name in selection if name not in readable]:
         place = f" in {path[:-1]!r}" if path else ""
@@ -104,7 +102,7 @@ def get_readable(serializer: Serializer[Any]) -> dict[str, Any]:
     return {name: field for name, field in fields if not field.write_only}
 
 
-def get_nested(field: Any) -> Serializer[Any] | None:
+def get_nested(field: object) -> Serializer[Any] | None:
     """Return the serializer that a field shows one or many objects with."""
     if isinstance(field, ListSerializer):
         field = field.child

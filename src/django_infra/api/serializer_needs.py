@@ -1,4 +1,4 @@
-"""What a serializer reads of the objects that it shows."""
+"""Find what a serializer reads of the objects that it shows."""
 
 from __future__ import annotations
 
@@ -37,11 +37,12 @@ def add_serializer(
 
 
 def get_requires(serializer: Serializer[Any]) -> Mapping[str, Any]:
+    """Return the paths that ``Meta.requires`` declares for each field."""
     requires: Mapping[str, Any] = getattr(getattr(serializer, "Meta", None), "requires", {})
     return requires
 
 
-def is_custom(instance: Any, method: str) -> bool:
+def is_custom(instance: object, method: str) -> bool:
     """Tell whether a method is not of REST framework, and may read what it likes."""
     module: str = getattr(type(instance), method).__module__
     return not module.startswith("rest_framework.")
@@ -77,7 +78,8 @@ def _add_source(needs: Needs, field: Any, selection: Selection | None) -> None:
         if found is None:
             break
         if not is_followed(found, name):
-            needs.add_column(found)  # what follows is of its value
+            # The rest of the path is read of the column's value.
+            needs.add_column(found)
             return
         if position == len(names):
             _add_relation(needs, found, field, selection)
@@ -104,6 +106,7 @@ def _add_relation(needs: Needs, found: Any, field: Any, selection: Selection | N
 
 
 def _add_shown(needs: Needs, field: Any) -> None:
+    """Add what a relational field shows its rows by."""
     name = get_shown_name(field)
     if name is None or (name != "pk" and needs.find(name.split("__")[0]) is None):
         needs.whole = True
@@ -111,11 +114,12 @@ def _add_shown(needs: Needs, field: Any) -> None:
         needs.add_path(name)
 
 
-def is_key_alone(field: Any) -> bool:
+def is_key_alone(field: object) -> bool:
+    """Tell whether a field shows the key of a row, which stands in the column of the relation."""
     return isinstance(field, RelatedField) and field.use_pk_only_optimization()
 
 
-def get_shown_name(field: Any) -> str | None:
+def get_shown_name(field: object) -> str | None:
     """Return the only thing that a relational field reads of the rows it shows."""
     if is_custom(field, "to_representation"):
         return None
