@@ -1,3 +1,5 @@
+"""Ask the database what only it knows."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -20,7 +22,7 @@ class DatabaseTime(Func):
     def as_postgresql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **extra_context: Any
     ) -> tuple[str, Any]:
-        # CURRENT_TIMESTAMP stands still within a transaction.
+        # CURRENT_TIMESTAMP stands still within a transaction, however long that lasts.
         return self.as_sql(compiler, connection, template="CLOCK_TIMESTAMP()", **extra_context)
 
     def as_mysql(
@@ -31,6 +33,7 @@ class DatabaseTime(Func):
     def as_sqlite(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **extra_context: Any
     ) -> tuple[str, Any]:
+        # The format of times as Django stores them, with each % doubled for two formattings.
         return self.as_sql(
             compiler,
             connection,

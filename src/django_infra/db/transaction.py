@@ -1,3 +1,5 @@
+"""Tell whether a transaction is open, and keep errors from breaking it."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
