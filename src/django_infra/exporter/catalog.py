@@ -1,4 +1,4 @@
-"""What a user may ask for, as data that a front end makes a form of."""
+"""Describe what a user may ask for, as data that a front end makes a form of."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any, cast
 
 from django import forms
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
 
 from django_infra.exporter.columns import read_columns
-from django_infra.exporter.named import NamedExport
+from django_infra.exporter.named import NamedExport, User
 
+# With more of them a page needs a search, and no list.
 MAX_CHOICES = 200
 
 # The first that fits; what is none of these is text.
@@ -35,9 +37,11 @@ TYPES: dict[type[forms.Field], str] = {
 MULTIPLE = (forms.MultipleChoiceField, forms.ModelMultipleChoiceField)
 
 
-def describe(named: NamedExport, user: Any) -> dict[str, Any]:
+def describe(named: NamedExport, user: User) -> dict[str, Any]:
     """Return what the user needs to know of the export; choices may take a query each."""
     form = named.get_form(None, user)
+    # Where a subclass decides on the columns, they depend on the parameters.
+    is_fixed = type(named).get_values is NamedExport.get_values
     return {
         "name": named.name,
         "verbose_name": str(named.verbose_name or named.name),
@@ -48,16 +52,9 @@ def describe(named: NamedExport, user: Any) -> dict[str, Any]:
             if not field.disabled
             for parameter in _describe_field(form, name, field)
         ],
-        "columns": _describe_columns(named),
+        "columns": [each.describe() for each in read_columns(named.values)] if is_fixed else None,
         "formats": list(named.get_formats()),
     }
-
-
-def _describe_columns(named: NamedExport) -> list[dict[str, Any]] | None:
-    """Return the columns, or None where they depend on the parameters."""
-    if type(named).get_values is not NamedExport.get_values:
-        return None
-    return [column.describe() for column in read_columns(named.values)]
 
 
 def _describe_field(
@@ -72,12 +69,14 @@ def _describe_field(
     if has_parts and isinstance(field, forms.MultiValueField):
         suffixes, fields = widget.widgets_names, list(field.fields)
         values = initial if isinstance(initial, list) else widget.decompress(initial)
+    # A widget may decompress to fewer values than it has parts.
     for suffix, part, value in zip(suffixes, fields, values, strict=False):
+        kinds = (name for kind, name in TYPES.items() if isinstance(part, kind))
         yield {
             "name": form.add_prefix(name) + suffix,
             "label": str(form[name].label),
             "help_text": str(field.help_text),
-            "type": _get_type(part),
+            "type": next(kinds, "string"),
             "required": field.required and part.required,
             "multiple": isinstance(part, MULTIPLE),
             "initial": None if value is None else _make_plain(part.prepare_value(value)),
@@ -85,17 +84,16 @@ def _describe_field(
         }
 
 
-def _get_type(field: forms.Field) -> str:
-    kinds = (each for each in TYPES if isinstance(field, each))
-    return next((TYPES[each] for each in kinds), "string")
-
-
 def _list_choices(field: forms.Field) -> list[dict[str, Any]] | None:
     """Return the choices, or None where there are none, or more than a page should hold."""
     if isinstance(field, forms.NullBooleanField):
-        choices: Iterable[tuple[Any, Any]] = [(True, _("Yes")), (False, _("No"))]
+        choices: Iterable[tuple[object, object]] = [(True, _("Yes")), (False, _("No"))]
     elif isinstance(field, forms.ModelChoiceField):
-        choices = _read_objects(field)
+        queryset = cast(QuerySet[Model], field.queryset)
+        choices = (
+            (field.prepare_value(each), field.label_from_instance(each))
+            for each in queryset.all()[: MAX_CHOICES + 1]
+        )
     elif isinstance(field, forms.ChoiceField):
         choices = _flatten(cast(Iterable[Any], field.choices))
     else:
@@ -106,13 +104,7 @@ def _list_choices(field: forms.Field) -> list[dict[str, Any]] | None:
     return [{"value": _make_plain(value), "label": str(label)} for value, label in found]
 
 
-def _read_objects(field: forms.ModelChoiceField[Any]) -> Iterator[tuple[Any, Any]]:
-    objects: Any = field.queryset
-    for instance in objects.all()[: MAX_CHOICES + 1]:
-        yield field.prepare_value(instance), field.label_from_instance(instance)
-
-
-def _flatten(choices: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+def _flatten(choices: Iterable[Any]) -> Iterator[tuple[object, object]]:
     """Yield the choices, those in groups too, but not the empty one."""
     for value, label in choices:
         if isinstance(label, list | tuple):
@@ -121,7 +113,7 @@ def _flatten(choices: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
             yield value, label
 
 
-def _make_plain(value: Any) -> Any:
+def _make_plain(value: object) -> object:
     """Return the value as JSON has it."""
     try:
         return json.loads(json.dumps(value, cls=DjangoJSONEncoder, allow_nan=False))

@@ -1,4 +1,4 @@
-"""From the names that a caller gives to the columns of a queryset."""
+"""Select the columns of a queryset that a caller names."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import reprlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias, cast
 
 from django.core.exceptions import EmptyResultSet, FieldError, FullResultSet
 from django.db import Error, NotSupportedError
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.db.models.expressions import Combinable, OrderBy
 from django.db.models.sql import Query
 from django.utils.functional import Promise
@@ -22,6 +22,8 @@ from django_infra.exporter.exceptions import (
     UnknownField,
 )
 
+# Rows of any model in any form: objects, tuples or dictionaries.
+AnyQuerySet: TypeAlias = QuerySet[Model, object]
 Value: TypeAlias = str | Combinable
 
 # What values_list() and annotate() raise for what they are given.
@@ -45,13 +47,13 @@ class Column:
                 f"Column({value!r}) is of neither the name of a field nor an expression."
             )
         object.__setattr__(self, "value", value)
-        # A lazy translation is one until an export reads it.
+        # A lazy translation stays one until an export reads it, in the language of that moment.
         object.__setattr__(self, "header", header)
 
     def describe(self) -> dict[str, str | None]:
         """Return its name, None for an expression, and its header, as JSON for any database."""
         name = self.value if isinstance(self.value, str) else None
-        # PostgreSQL holds no NUL.
+        # PostgreSQL holds no NUL, not in JSON either.
         return {"name": name, "header": self.header.replace("\0", "\N{REPLACEMENT CHARACTER}")}
 
 
@@ -66,12 +68,13 @@ def _is_expression(value: object) -> bool:
 class Selection:
     """What an export reads: a queryset of its own, and its columns."""
 
-    queryset: QuerySet[Any, Any]
+    queryset: AnyQuerySet
     columns: Sequence[Column]
     # Where each column stands in a row of the queryset.
     positions: Sequence[int]
 
     def describe_columns(self) -> list[dict[str, str | None]]:
+        """Return the columns as a row of ours keeps them."""
         return [column.describe() for column in self.columns]
 
     def copy_query(self) -> Query:
@@ -87,7 +90,7 @@ def _copy_query(query: Query) -> Query:
     return query
 
 
-def select(qs: QuerySet[Any, Any], values: Values) -> Selection:
+def select(qs: AnyQuerySet, values: Values) -> Selection:
     """Return the selection of the values from a clone of the queryset.
 
     Raises InvalidQuerySet and InvalidValues; runs no query.
@@ -98,8 +101,8 @@ def select(qs: QuerySet[Any, Any], values: Values) -> Selection:
             "such as Author.objects.all(). Raw querysets, lists and generators cannot be exported."
         )
     columns = read_columns(values)
-    if (names := _get_fixed_names(qs)) is not None:
-        return _select_fixed(qs, columns, names)
+    if qs.query.combinator and (fixed := qs.query.combined_queries[0].selected) is not None:
+        return _select_fixed(qs, columns, list(fixed))
     try:
         queryset, positions = _select_values(qs, columns)
     except REFUSALS as error:
@@ -109,6 +112,7 @@ def select(qs: QuerySet[Any, Any], values: Values) -> Selection:
 
 
 def read_columns(values: Values | None) -> Sequence[Column]:
+    """Return the columns with their headers as text; raise InvalidValues for what is none."""
     if values is None or isinstance(values, str | bytes | set | frozenset):
         raise InvalidValues(
             f"values must be an ordered collection of field names, not {reprlib.repr(values)}. "
@@ -125,7 +129,12 @@ def read_columns(values: Values | None) -> Sequence[Column]:
     if not columns:
         raise InvalidValues("values is empty; name at least one field, such as values=['id'].")
     for column in columns:
-        _check_header(column.header)
+        try:
+            column.header.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidValues(
+                f"values holds the header {column.header!r}, which no file can hold: {error}."
+            ) from error
     counts = Counter(column.header for column in columns)
     if duplicates := [header for header, count in counts.items() if count > 1]:
         raise DuplicateHeader(
@@ -135,16 +144,8 @@ def read_columns(values: Values | None) -> Sequence[Column]:
     return columns
 
 
-def _check_header(header: str) -> None:
-    try:
-        header.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidValues(
-            f"values holds the header {header!r}, which no file can hold: {error}."
-        ) from error
-
-
 def _read_item(name: object) -> Column:
+    """Return the column of an item in a list, which is a name or a column."""
     if isinstance(name, Column):
         return Column(name.value, str(name.header))
     if hasattr(name, "resolve_expression"):
@@ -157,10 +158,11 @@ def _read_item(name: object) -> Column:
     return Column(name)
 
 
-def _read_pair(key: object, value: Any) -> Column:
+def _read_pair(key: object, value: object) -> Column:
+    """Return the column of a pair in a mapping, which goes from a name or to an expression."""
     if isinstance(key, str | Promise):
         if _is_expression(value):
-            return Column(value, str(key))
+            return Column(cast(Combinable, value), str(key))
         if isinstance(key, str) and isinstance(value, str | Promise):
             return Column(key, str(value))
     raise InvalidValues(
@@ -169,21 +171,12 @@ def _read_pair(key: object, value: Any) -> Column:
     )
 
 
-def _get_fixed_names(qs: QuerySet[Any, Any]) -> Sequence[str] | None:
-    """Return the columns of a union of ``values()`` querysets, which SQL no longer lets us choose.
+def _select_fixed(qs: AnyQuerySet, columns: Sequence[Column], names: Sequence[str]) -> Selection:
+    """Select from a union of ``values()`` querysets, whose columns SQL no longer lets us choose.
 
     ``values_list()`` on such a queryset returns the columns of the combined querysets, whatever
     it is asked for.
     """
-    if not qs.query.combinator:
-        return None
-    selected = qs.query.combined_queries[0].selected
-    return None if selected is None else list(selected)
-
-
-def _select_fixed(
-    qs: QuerySet[Any, Any], columns: Sequence[Column], names: Sequence[str]
-) -> Selection:
     for column in columns:
         if column.value not in names:
             raise UnknownField(
@@ -194,12 +187,12 @@ def _select_fixed(
     return Selection(qs.values_list(*names).using(qs.db), columns, positions)
 
 
-def _select_values(
-    qs: QuerySet[Any, Any], columns: Sequence[Column]
-) -> tuple[QuerySet[Any, Any], Sequence[int]]:
+def _select_values(qs: AnyQuerySet, columns: Sequence[Column]) -> tuple[AnyQuerySet, Sequence[int]]:
     """Return the queryset of the values, and where that of each column stands in its rows."""
     names, expressions = [], {}
-    taken = {column.value for column in columns} | _get_taken_names(qs)
+    taken = {column.value for column in columns} | {*qs.query.annotations, *qs.query.extra}
+    for field in qs.model._meta.get_fields(include_hidden=True):
+        taken |= {field.name, getattr(field, "attname", field.name)}
     for position, column in enumerate(columns):
         if isinstance(column.value, str):
             names.append(column.value)
@@ -216,25 +209,32 @@ def _select_values(
     return selected, [places[name] for name in names]
 
 
-def _explain(qs: QuerySet[Any, Any], columns: Sequence[Column], error: Exception) -> InvalidValues:
+def _explain(qs: AnyQuerySet, columns: Sequence[Column], error: Exception) -> InvalidValues:
     """Return the error that names the column at fault."""
+    label = qs.model._meta.label
     for column in columns:
         try:
             _select_values(qs, [column])
+            continue
         except REFUSALS as column_error:
-            if not isinstance(column.value, str):
-                return InvalidValues(f"Cannot export {column.header!r}: {column_error}")
-            return _explain_name(qs, column, column_error)
-    return InvalidValues(f"Cannot export values from {qs.model._meta.label}: {error}")
+            reason = str(column_error)
+        if not isinstance(column.value, str):
+            return InvalidValues(f"Cannot export {column.header!r}: {reason}")
+        fields = [field.name for field in qs.model._meta.concrete_fields]
+        available = ["pk", *fields, *qs.query.annotation_select, *qs.query.extra_select]
+        hint = ""
+        if column.header != column.value and column.header in available:
+            item = f"{column.header!r}: {column.value!r}"
+            hint = f" A mapping goes from a name to its header: {{{item}}}."
+        return UnknownField(
+            f"Cannot export {column.value!r} from {label}: {reason.rstrip('.')}. "
+            f"{label} has: {', '.join(available)}, and paths through relations.{hint}"
+        )
+    # Each column can be had alone, and not all of them together.
+    return InvalidValues(f"Cannot export values from {label}: {error}")
 
 
-def _get_taken_names(qs: QuerySet[Any, Any]) -> set[Any]:
-    fields = qs.model._meta.get_fields(include_hidden=True)
-    names = {name for field in fields for name in (field.name, getattr(field, "attname", None))}
-    return names | set(qs.query.annotations) | set(qs.query.extra)
-
-
-def _check_compiles(queryset: QuerySet[Any, Any]) -> None:
+def _check_compiles(queryset: AnyQuerySet) -> None:
     """Raise now what Django says only when it makes SQL of the expressions."""
     try:
         _copy_query(queryset.query).get_compiler(queryset.db).as_sql()
@@ -245,20 +245,3 @@ def _check_compiles(queryset: QuerySet[Any, Any]) -> None:
     except (EmptyResultSet, FullResultSet, Error):
         # No rows is no mistake, and what the database objects to belongs to the run.
         return
-
-
-def _explain_name(qs: QuerySet[Any, Any], column: Column, error: Exception) -> UnknownField:
-    available = _get_available_names(qs)
-    hint = ""
-    if column.header != column.value and column.header in available:
-        item = f"{column.header!r}: {column.value!r}"
-        hint = f" A mapping goes from a name to its header: {{{item}}}."
-    return UnknownField(
-        f"Cannot export {column.value!r} from {qs.model._meta.label}: {str(error).rstrip('.')}. "
-        f"{qs.model._meta.label} has: {', '.join(available)}, and paths through relations.{hint}"
-    )
-
-
-def _get_available_names(qs: QuerySet[Any, Any]) -> list[str]:
-    fields = [field.name for field in qs.model._meta.concrete_fields]
-    return ["pk", *fields, *qs.query.annotation_select, *qs.query.extra_select]

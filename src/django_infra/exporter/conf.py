@@ -1,4 +1,4 @@
-"""The settings of the exporter, read from Django's at each access."""
+"""Read the ``EXPORTER_*`` settings from Django's at each access."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.conf import settings
 
 from django_infra.exporter.exceptions import InvalidSetting
 
-# Such names become a part of SQL.
+# Names of settings become a part of SQL, where nothing can quote them.
 SESSION_SETTING = re.compile(r"@?[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 
@@ -122,16 +122,14 @@ class Settings:
     def session_settings(self) -> Sequence[str]:
         """Settings of a database session on which rows depend, beside search path and role."""
         names: Any = getattr(settings, "EXPORTER_SESSION_SETTINGS", [])
-        if not (isinstance(names, list | tuple) and all(map(_is_session_setting, names))):
+        if not isinstance(names, list | tuple) or not all(
+            isinstance(name, str) and SESSION_SETTING.fullmatch(name) for name in names
+        ):
             raise InvalidSetting(
                 f"EXPORTER_SESSION_SETTINGS is {names!r}, but must be a list of names of settings "
                 "of a database session."
             )
         return names
-
-
-def _is_session_setting(name: Any) -> bool:
-    return isinstance(name, str) and SESSION_SETTING.fullmatch(name) is not None
 
 
 conf = Settings()

@@ -1,11 +1,10 @@
-"""What can be wrong with a named export before anybody asks for it."""
+"""Find what is wrong with a named export before anybody asks for it."""
 
 from __future__ import annotations
 
 import inspect
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from django.apps import apps
 from django.forms import BaseForm, FileField
@@ -27,8 +26,17 @@ def find_faults(export: NamedExport) -> Iterator[str]:
             f"its name must be 1 to {MAX_NAME_LENGTH} ASCII letters, digits, dots, hyphens and "
             "underscores"
         )
-    yield from _find_fault_of_function(export)
-    yield from _find_fault_of_values(export)
+    function = export.function if isinstance(export, FunctionExport) else export.get_queryset
+    try:
+        inspect.signature(function).bind({}, None)
+    except TypeError:
+        yield "its function, or get_queryset(), must take the parameters and the user"
+    # What a subclass computes is known when somebody asks for it, and no sooner.
+    if type(export).get_values is NamedExport.get_values:
+        try:
+            read_columns(getattr(export, "values", None))
+        except InvalidExport as error:
+            yield f"its {str(error).rstrip('.')}"
     yield from _find_fault_of_permission(export)
     yield from _find_faults_of_form(export)
     yield from _find_faults_of_formats(export)
@@ -37,25 +45,9 @@ def find_faults(export: NamedExport) -> Iterator[str]:
             yield f"its {fault}"
 
 
-def _find_fault_of_function(export: NamedExport) -> Iterator[str]:
-    function = export.function if isinstance(export, FunctionExport) else export.get_queryset
-    try:
-        inspect.signature(function).bind({}, None)
-    except TypeError:
-        yield "its function, or get_queryset(), must take the parameters and the user"
-
-
-def _find_fault_of_values(export: NamedExport) -> Iterator[str]:
-    if type(export).get_values is not NamedExport.get_values:
-        return
-    try:
-        read_columns(getattr(export, "values", None))
-    except InvalidExport as error:
-        yield f"its {str(error).rstrip('.')}"
-
-
 def _find_fault_of_permission(export: NamedExport) -> Iterator[str]:
-    permission: Any = getattr(export, "permission", "missing")
+    # It has no default, so that nobody forgets to choose one.
+    permission: object = getattr(export, "permission", "missing")
     if permission is None or type(export).is_permitted is not NamedExport.is_permitted:
         return
     label, _, codename = permission.partition(".") if isinstance(permission, str) else ("", "", "")
@@ -67,7 +59,7 @@ def _find_fault_of_permission(export: NamedExport) -> Iterator[str]:
 
 
 def _find_faults_of_form(export: NamedExport) -> Iterator[str]:
-    form_class: Any = export.form_class
+    form_class: object = export.form_class
     if not (isinstance(form_class, type) and issubclass(form_class, BaseForm)):
         yield f"its form_class is {form_class!r}, but must be a subclass of django.forms.Form"
         return
@@ -95,4 +87,5 @@ def _find_faults_of_formats(export: NamedExport) -> Iterator[str]:
         except InvalidExport as error:
             yield f"its {str(error).rstrip('.')}"
         except InvalidSetting:
+            # This too is for the checks of the settings.
             continue

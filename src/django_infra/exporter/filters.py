@@ -1,3 +1,5 @@
+"""Filter and order the list of exports in the REST API."""
+
 from __future__ import annotations
 
 import re
@@ -25,13 +27,15 @@ from django_infra.exporter.models import ExportState, QueryExport
 class UserKeyField(forms.CharField):
     """The key of a user, who need not exist: nobody is to learn who does."""
 
-    def clean(self, value: Any) -> Any:
+    def clean(self, value: str | None) -> object:
         text = super().clean(value)
         key = get_user_model()._meta.pk
         return key.clean(text, None) if text else None
 
 
 class UserKeyFilter(filters.CharFilter):
+    """Exports of the user with this key."""
+
     field_class = UserKeyField
 
 
@@ -41,15 +45,18 @@ class ExportSearchFilter(SearchFilter):
     def get_condition(self, qs: QuerySet[Any], lookup: str, path: str, word: str) -> Q:
         if path != "file_path":
             return super().get_condition(qs, lookup, path, word)
+        # No name holds a slash.
         if "/" in word:
             return Q(pk__in=())
         return Q(file_path__iregex=rf"(^|/)[^/]*{re.escape(word)}[^/]*$")
 
 
 class QueryExportFilterSet(filters.FilterSet):
+    """What the list of exports can be filtered and ordered by."""
+
     state = AnyOfFilter(choices=ExportState.choices)
     format = AnyOfFilter(choices=lambda: [(name, name) for name in get_formats()])
-    # Who asks decides on them.
+    # Who asks decides on the choices, so that the request sets them.
     name = AnyOfFilter(choices=list)
     created_by = UserKeyFilter(max_length=255, help_text=_("Key of a user."))
     start_time = DateTimeRangeFilter()
@@ -62,7 +69,7 @@ class QueryExportFilterSet(filters.FilterSet):
             ("name", "name"),
             ("state", "state"),
             ("format", "format"),
-            # By itself, and not by what users are ordered by.
+            # By the key itself, and not by what users are ordered by.
             ("created_by_id", "created_by"),
             ("created_at", "created_at"),
             ("start_time", "start_time"),

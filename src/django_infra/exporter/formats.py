@@ -1,4 +1,4 @@
-"""The formats that a project offers, by the names that are also their extensions."""
+"""Find the formats that a project offers, by the names that are also their extensions."""
 
 from __future__ import annotations
 
@@ -111,6 +111,7 @@ def get_writer(format: str, options: dict[str, Any] | None = None) -> Writer:
     Raises InvalidFormatSetting for what the setting says, InvalidFormatOptions for ``options``.
     """
     definition = get_formats()[format]
+    # First as the setting has it, so that an error tells which of the two is wrong.
     writer: Writer = load(
         definition,
         Writer,

@@ -1,4 +1,4 @@
-"""Signed links, which let whoever has one download a file for a while."""
+"""Sign links that let whoever has one download a file for a while."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import FunctionType
-from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -20,12 +19,12 @@ from django.views.static import serve
 from django_infra.exporter.checks import check_path_prefix, check_storage
 from django_infra.exporter.conf import conf
 
-# Their decorators let only some users in.
+# The decorators of these modules let only some users in.
 GUARDS = ("django.contrib.auth", "django.contrib.admin")
 
 
 def check_location(
-    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: object
 ) -> list[CheckMessage]:
     """Warn when the folder of the files is that where a process happens to be started."""
     storage = _get_file_system()
@@ -44,7 +43,7 @@ def check_location(
 
 
 def check_media_urls(
-    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: object
 ) -> list[CheckMessage]:
     """Warn when the project's own URLs serve the exports to everyone."""
     storage = _get_file_system()
@@ -73,7 +72,7 @@ def _get_file_system() -> FileSystemStorage | None:
 
 
 def _find_served_folders(
-    patterns: Sequence[URLPattern | URLResolver], defaults: Mapping[str, Any] | None = None
+    patterns: Sequence[URLPattern | URLResolver], defaults: Mapping[str, object] | None = None
 ) -> Iterator[tuple[URLPattern, str]]:
     """Yield the patterns of ``django.views.static.serve``, with the folder that each serves."""
     for pattern in patterns:
@@ -87,9 +86,9 @@ def _find_served_folders(
                 yield pattern, os.fspath(root)
 
 
-def _unwrap(view: Any) -> dict[str, Any] | None:
+def _unwrap(view: object) -> dict[str, object] | None:
     """Return the arguments that wrappers give to ``serve``, or None if it is not for everyone."""
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, object] = {}
     is_served = False
     for each in _list_wrapped(view):
         if getattr(each, "__globals__", {}).get("__name__", "").startswith(GUARDS):
@@ -100,13 +99,14 @@ def _unwrap(view: Any) -> dict[str, Any] | None:
     return arguments if is_served else None
 
 
-def _list_wrapped(view: Any) -> list[Any]:
+def _list_wrapped(view: object) -> list[object]:
     """Return the view and what it wraps, the outermost first, however the wrapper holds it."""
     found = [view]
+    # The list grows while it is read, until nothing wraps anything else.
     for each in found:
         held = [getattr(each, "func", None), getattr(each, "__wrapped__", None)]
         for cell in getattr(each, "__closure__", None) or ():
-            # It raises ValueError as long as it is empty.
+            # A cell raises ValueError as long as it is empty.
             with suppress(ValueError):
                 held.append(cell.cell_contents)
         found += [

@@ -1,16 +1,24 @@
+"""Define what a named export is: whose rows, which columns, and who may have them."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from django.db.models import QuerySet
 from django.forms import BaseForm, Form
 from django.utils.functional import Promise
 
-from django_infra.exporter.columns import Values
+from django_infra.exporter.columns import AnyQuerySet, Values
 from django_infra.exporter.formats import get_formats
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+    from django.contrib.auth.models import AnonymousUser
+
+# Apps import this module before there are models.
+User: TypeAlias = "AbstractBaseUser | AnonymousUser"
 
 
 class NamedExport:
@@ -55,6 +63,8 @@ class NamedExport:
     expires_in: timedelta | None = None
     """Instead of EXPORTER_EXPIRES_IN."""
 
+    # The steps take any user, so that a subclass may annotate the user with the project's class.
+
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__qualname__}: {self.name!r}>"
 
@@ -62,14 +72,16 @@ class NamedExport:
         """Return what the steps below, and the reading of the rows, are to happen in."""
         return nullcontext()
 
-    def get_queryset(self, params: dict[str, Any], user: Any) -> QuerySet[Any, Any]:
+    def get_queryset(self, params: dict[str, Any], user: Any) -> AnyQuerySet:
         """Return the rows for the form's ``cleaned_data`` and the user, None if nobody asks."""
         raise NotImplementedError(f"{type(self).__qualname__} must define get_queryset().")
 
     def get_values(self, params: dict[str, Any], user: Any) -> Values:
+        """Return the columns for these parameters and this user."""
         return self.values
 
     def get_options(self, params: dict[str, Any], user: Any) -> Mapping[str, Any]:
+        """Return the options of the writer for these parameters and this user."""
         return self.options
 
     def get_form(self, data: Any, user: Any) -> BaseForm:
@@ -89,13 +101,14 @@ class NamedExport:
         return self.is_permitted(user)
 
     def get_formats(self) -> Sequence[str]:
+        """Return the names of the formats that are offered, the default first."""
         return list(get_formats()) if self.formats is None else self.formats
 
 
 class FunctionExport(NamedExport):
     """A named export whose queryset a function makes."""
 
-    function: ClassVar[Callable[..., QuerySet[Any, Any]]]
+    function: ClassVar[Callable[..., AnyQuerySet]]
 
-    def get_queryset(self, params: dict[str, Any], user: Any) -> QuerySet[Any, Any]:
+    def get_queryset(self, params: dict[str, Any], user: Any) -> AnyQuerySet:
         return type(self).function(params, user)

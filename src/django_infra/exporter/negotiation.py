@@ -1,3 +1,5 @@
+"""Choose how a response is written where ``?format=`` may name a format of exports."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable

@@ -1,10 +1,10 @@
-"""From what a caller gives as parameters to what the form of a named export makes of it."""
+"""Validate the parameters of a named export."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, time
 from typing import Any
 
@@ -13,11 +13,11 @@ from django.forms import BaseForm
 from django.utils.datastructures import MultiValueDict
 
 from django_infra.exporter.exceptions import InvalidParams
-from django_infra.exporter.named import NamedExport
+from django_infra.exporter.named import NamedExport, User
 
 MAX_LENGTH = 100_000  # characters of JSON
 MAX_DEPTH = 20  # levels; MariaDB takes 32
-MAX_SHOWN = 10
+MAX_SHOWN = 10  # unknown parameters, in a message
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -25,10 +25,16 @@ class _Data(MultiValueDict[str, Any]):
     """The data of a form, which knows for which of its keys the form has asked, and how."""
 
     def __init__(self, params: Mapping[str, Any]) -> None:
-        values = {
-            key: value if isinstance(value, list) else [value] for key, value in params.items()
-        }
-        super().__init__({key: list(map(_make_text, each)) for key, each in values.items()})
+        data: dict[str, list[object]] = {}
+        for key, value in params.items():
+            # Fields and widgets know what a request would send, which is text.
+            data[key] = [
+                each
+                if each is None or isinstance(each, str)
+                else json.dumps(each, ensure_ascii=False)
+                for each in (value if isinstance(value, list) else [value])
+            ]
+        super().__init__(data)
         self.asked: set[str] = set()
         self.listed: set[str] = set()
 
@@ -75,7 +81,10 @@ def serialize(params: Mapping[str, Any] | None) -> dict[str, Any]:
         return {}
     if not isinstance(params, Mapping):
         raise InvalidParams(f"params must be a mapping of names to values, not {params!r}.")
-    items = dict(_get_items(params))
+    items = dict(params.items())
+    if isinstance(params, MultiValueDict):
+        # items() of a QueryDict gives the last value of each key.
+        items = {key: values[0] if len(values) == 1 else values for key, values in params.lists()}
     if unnamed := [key for key in items if not isinstance(key, str)]:
         raise InvalidParams(f"params has the key {unnamed[0]!r}, which is not a str.")
     try:
@@ -95,7 +104,7 @@ def serialize(params: Mapping[str, Any] | None) -> dict[str, Any]:
     return data
 
 
-def bind(named: NamedExport, params: Mapping[str, Any], user: Any) -> dict[str, Any]:
+def bind(named: NamedExport, params: Mapping[str, Any], user: User | None) -> dict[str, Any]:
     """Return the ``cleaned_data`` of the export's form.
 
     Raises InvalidParams for what the form refuses or has no field for.
@@ -104,15 +113,26 @@ def bind(named: NamedExport, params: Mapping[str, Any], user: Any) -> dict[str, 
     form = named.get_form(data, user)
     if form.is_multipart():
         raise InvalidParams(f"The form of {named.name!r} takes files, which a job cannot carry.")
-    is_valid = _is_valid(named, form)
-    # First, as a misspelt one is missing under its right name.
+    try:
+        is_valid = form.is_valid()
+    except (OverflowError, ValueError) as error:
+        # Some numbers are beyond what Python reads, or a database takes.
+        raise InvalidParams(f"Invalid params for {named.name!r}: {error}") from error
+    # First of all, since a misspelt parameter is also missing under its right name.
     _refuse_unknown(named, form, data)
     if not is_valid:
         raise InvalidParams(
             f"Invalid params for {named.name!r}: {_describe(form)}",
             form.errors.get_json_data(),
         )
-    _refuse_several(named, data)
+    # Several values where the form has looked at one would be lost without a word.
+    lists = {key for key, values in data.lists() if len(values) > 1}
+    if several := sorted(lists - data.listed):
+        raise InvalidParams(
+            f"Several values for {', '.join(map(repr, several))} in the params of {named.name!r}; "
+            "the form reads one.",
+            {key: [{"message": "Give one value.", "code": "several"}] for key in several},
+        )
     return form.cleaned_data
 
 
@@ -129,33 +149,7 @@ def _refuse_unknown(named: NamedExport, form: BaseForm, data: _Data) -> None:
         )
 
 
-def _refuse_several(named: NamedExport, data: _Data) -> None:
-    """Raise InvalidParams for several values where the form has looked at one."""
-    lists = {key for key, values in data.lists() if len(values) > 1}
-    if several := sorted(lists - data.listed):
-        raise InvalidParams(
-            f"Several values for {', '.join(map(repr, several))} in the params of {named.name!r}; "
-            "the form reads one.",
-            {key: [{"message": "Give one value.", "code": "several"}] for key in several},
-        )
-
-
-def _is_valid(named: NamedExport, form: BaseForm) -> bool:
-    try:
-        return form.is_valid()
-    except (OverflowError, ValueError) as error:
-        # Numbers beyond what Python reads, or a database takes.
-        raise InvalidParams(f"Invalid params for {named.name!r}: {error}") from error
-
-
-def _make_text(value: Any) -> Any:
-    """Return what a request would send, which is all that fields and widgets know."""
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _get_depth(value: Any, limit: int) -> int:
+def _get_depth(value: object, limit: int) -> int:
     """Return how many lists and objects are within each other, counting no further than told."""
     if not isinstance(value, dict | list) or limit == 0:
         return 0
@@ -163,18 +157,9 @@ def _get_depth(value: Any, limit: int) -> int:
     return 1 + max((_get_depth(item, limit - 1) for item in items), default=0)
 
 
-def _get_items(params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the items, with all the values of a QueryDict."""
-    if not isinstance(params, MultiValueDict):
-        yield from params.items()
-        return
-    for key, values in params.lists():
-        yield key, values[0] if len(values) == 1 else values
-
-
-def has_surrogate(value: Any) -> bool:
+def has_surrogate(value: object) -> bool:
     """Tell whether the JSON holds half of a pair, which no encoding has."""
-    # However deep it is nested.
+    # A loop, since what has not been bounded yet may be nested deeper than Python recurses.
     waiting = [value]
     for each in waiting:
         if isinstance(each, str) and SURROGATE.search(each):
@@ -186,7 +171,8 @@ def has_surrogate(value: Any) -> bool:
     return False
 
 
-def _has_null(value: Any) -> bool:
+def _has_null(value: object) -> bool:
+    """Tell whether a key or a value holds a NUL, and not just the backslash and digits of one."""
     if isinstance(value, dict):
         return any(_has_null(item) for pair in value.items() for item in pair)
     if isinstance(value, list):
@@ -195,6 +181,7 @@ def _has_null(value: Any) -> bool:
 
 
 def _describe(form: BaseForm) -> str:
+    """Return the errors of the form in one line."""
     return " ".join(
         f"{name}: {' '.join(map(str, messages))}" for name, messages in form.errors.items()
     )

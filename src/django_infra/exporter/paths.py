@@ -1,4 +1,4 @@
-"""What a file may be called, in any storage."""
+"""Check what a file may be called, in any storage."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ MAX_FORMAT_LENGTH = 50  # characters: the length of QueryExport.format
 MAX_NAME_LENGTH = 100  # characters: the length of QueryExport.name
 MAX_COMPONENT_BYTES = 255  # of common file systems (NAME_MAX)
 
+# 32 bits of a random token: enough to tell the few attempts of one export apart.
 ATTEMPT_TOKEN_LENGTH = 8
 
 # Windows refuses these, and shells and S3 consoles trip over them.
@@ -38,8 +39,9 @@ def clean_path(path: str | os.PathLike[str], *, source: str = "file_path") -> st
     if not isinstance(path, str):
         raise InvalidFilePath(f"{source} must be a str or a path, not {path!r}.")
     if reason := find_fault(path):
+        shown = repr(path) if len(path) <= 80 else f"{path[:80]!r}…"
         raise InvalidFilePath(
-            f"Invalid {source} {_shorten(path)}: {reason}. Give a path relative to the storage's "
+            f"Invalid {source} {shown}: {reason}. Give a path relative to the storage's "
             "root, such as 'reports/2026/users.csv'."
         )
     return path
@@ -83,21 +85,14 @@ def find_fault(path: str) -> str | None:
             return f"it contains {character!r}"
         if unicodedata.category(character) in _FORBIDDEN_CATEGORIES:
             return f"it contains the control character, line break or surrogate {character!r}"
-    faults = map(_find_component_fault, path.split(posixpath.sep))
-    return next(filter(None, faults), None)
-
-
-def _find_component_fault(name: str) -> str | None:
-    if name in {"", ".", ".."}:
-        return f"it contains the component {name!r}"
-    if len(name.encode()) > MAX_COMPONENT_BYTES:
-        return f"a component has over {MAX_COMPONENT_BYTES} bytes in UTF-8"
-    if name != name.strip(" ") or name.endswith("."):
-        return f"the component {name!r} starts or ends with a space, or ends with a dot"
-    if name.partition(".")[0].rstrip(" ").upper() in _DEVICE_NAMES:
-        return f"{name!r} is a device on Windows"
+    for name in path.split(posixpath.sep):
+        if name in {"", ".", ".."}:
+            return f"it contains the component {name!r}"
+        if len(name.encode()) > MAX_COMPONENT_BYTES:
+            return f"a component has over {MAX_COMPONENT_BYTES} bytes in UTF-8"
+        # Windows drops these at the end, and finds the file of another name.
+        if name != name.strip(" ") or name.endswith("."):
+            return f"the component {name!r} starts or ends with a space, or ends with a dot"
+        if name.partition(".")[0].rstrip(" ").upper() in _DEVICE_NAMES:
+            return f"{name!r} is a device on Windows"
     return None
-
-
-def _shorten(path: str) -> str:
-    return repr(path) if len(path) <= 80 else f"{path[:80]!r}…"

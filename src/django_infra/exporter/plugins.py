@@ -11,7 +11,7 @@ from django_infra.exporter.exceptions import InvalidSetting
 
 
 def load(
-    definition: Any,
+    definition: object,
     base: type[Any],
     *,
     setting: str,

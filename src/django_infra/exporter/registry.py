@@ -1,4 +1,4 @@
-"""Named exports, as each app's ``exports.py`` declares them."""
+"""Register the named exports that each app's ``exports.py`` declares."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from django.utils.module_loading import autodiscover_modules
 
 from django_infra.exporter.declarations import find_faults
 from django_infra.exporter.exceptions import InvalidNamedExport, UnknownExport
-from django_infra.exporter.named import FunctionExport, NamedExport
+from django_infra.exporter.named import FunctionExport, NamedExport, User
 
 __all__ = ["NamedExport", "autodiscover", "register", "registry"]
 
 Target = TypeVar("Target", bound=Callable[..., Any])
 
+# The name is an argument of its own, and always given.
 ATTRIBUTES = frozenset(NamedExport.__annotations__) - {"name"}
 
 
@@ -37,6 +38,7 @@ class Registry:
             )
 
         def register(target: Target) -> Target:
+            # The class stands for the function: tracebacks and help() show where that is.
             copied = ("__doc__", "__module__", "__qualname__")
             members = {
                 **attributes,
@@ -66,7 +68,7 @@ class Registry:
         names = ", ".join(listed) or "none"
         raise UnknownExport(f"No export is registered as {name!r}. Registered: {names}.")
 
-    def get_permitted(self, user: Any) -> list[NamedExport]:
+    def get_permitted(self, user: User) -> list[NamedExport]:
         """Return the listed exports that the user may run, by name; raise as ``get()``."""
         listed = (export for export in self.exports if export.is_listed)
         names = sorted(export.name for export in listed if export.is_permitted(user))

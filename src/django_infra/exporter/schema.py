@@ -1,4 +1,4 @@
-"""What drf-spectacular is to say of the API; imported only where it is installed."""
+"""Describe the REST API to drf-spectacular; imported only where that is installed."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TypeAlias
 
 from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, Error
@@ -15,14 +15,15 @@ from django.db.models import Model
 
 APP = "exporter"
 
-Tables = dict[str, set[str]]  # the columns of each
+# The names of the columns, by that of their table.
+Tables: TypeAlias = dict[str, set[str]]
 
 
 def check_tables(
     app_configs: Sequence[AppConfig] | None = None,
     *,
     databases: Iterable[str] | None = None,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> list[CheckMessage]:
     """Check that each table has the columns which the recorded migrations create."""
     messages: list[CheckMessage] = []
@@ -35,9 +36,21 @@ def check_tables(
 
 def _check_tables(alias: str) -> Iterator[CheckMessage]:
     connection = connections[alias]
-    tables = _read_tables(connection)
+    introspection = connection.introspection
+    models = [
+        model
+        for model in apps.get_app_config(APP).get_models()
+        if router.allow_migrate_model(alias, model)
+    ]
+    with connection.cursor() as cursor:
+        existing = introspection.table_names(cursor)
+        tables: Tables = {
+            table: {column.name for column in introspection.get_table_description(cursor, table)}
+            for model in models
+            if (table := model._meta.db_table) in existing
+        }
     # To load the migrations takes far longer than to read the columns.
-    if not any(_find_missing(model, tables) for model in apps.get_app_config(APP).get_models()):
+    if not any(_find_missing(model, tables) for model in models):
         return
     for model in _make_recorded_models(connection):
         # Additional columns of a project's own do no harm.
@@ -55,20 +68,8 @@ def _check_tables(alias: str) -> Iterator[CheckMessage]:
             )
 
 
-def _read_tables(connection: BaseDatabaseWrapper) -> Tables:
-    """Return the tables that exist and that the router lets this database have."""
-    introspection = connection.introspection
-    with connection.cursor() as cursor:
-        existing = introspection.table_names(cursor)
-        return {
-            table: {column.name for column in introspection.get_table_description(cursor, table)}
-            for model in apps.get_app_config(APP).get_models()
-            if router.allow_migrate_model(connection.alias, model)
-            and (table := model._meta.db_table) in existing
-        }
-
-
 def _find_missing(model: type[Model], tables: Tables) -> set[str]:
+    """Return the columns that the table of a model lacks; a table that is not there lacks none."""
     table = model._meta.db_table
     return _list_columns(model) - tables[table] if table in tables else set()
 
@@ -91,6 +92,7 @@ def _join(columns: set[str]) -> str:
 
 
 def _describe_steps(alias: str, tables: Iterable[str]) -> str:
+    """Return the way out that keeps the rows of the old tables."""
     # A table that is renamed keeps its indexes, and PostgreSQL refuses their names to the new one.
     statements = [
         *(f"CREATE TABLE {table}_old AS SELECT * FROM {table};" for table in tables),

@@ -1,4 +1,4 @@
-"""Exports of which there is no row: into a local file, or into a stream."""
+"""Export without a row: into a local file, or into a stream."""
 
 from __future__ import annotations
 
@@ -72,6 +72,7 @@ class Outlet(io.BufferedIOBase):
 
     def restart(self) -> None:
         """Expect again what has gone out."""
+        # A second restart may come before all of it has come again, and the digest is kept.
         if self._position == self._sent:
             self._sent_digest = self._hash.digest()
         self._position, self._hash = 0, sha256()
@@ -94,8 +95,12 @@ class Outlet(io.BufferedIOBase):
             self._advance(view[:expected])
             if self._position == self._sent and self._hash.digest() != self._sent_digest:
                 raise self._make_error()
-        if len(view) > expected:
-            self._pass_on(view[expected:])
+        if rest := view[expected:]:
+            self._advance(rest)
+            self._sent = self._position
+            while rest:
+                # Unbuffered, a stream may take a part.
+                rest = rest[self.stream.write(rest) :]
         return len(view)
 
     def flush(self) -> None:
@@ -103,13 +108,6 @@ class Outlet(io.BufferedIOBase):
 
     def close(self) -> None:
         """Leave the stream to whoever has opened it."""
-
-    def _pass_on(self, data: memoryview) -> None:
-        self._advance(data)
-        self._sent = self._position
-        while data:
-            # Unbuffered, a stream may take a part.
-            data = data[self.stream.write(data) :]
 
     def _advance(self, data: memoryview) -> None:
         self._hash.update(data)
@@ -124,17 +122,12 @@ class Outlet(io.BufferedIOBase):
 
 
 def _write(job: Job, sink: Sink, watch: Watch | None, *, finish: Callable[[], object]) -> int:
-    progress = _get_progress(job, watch)
+    queryset = job.selection.queryset
+    export = Untracked(f"an export of {queryset.model._meta.label}", queryset.db)
+    # Rows are counted beforehand only for somebody who watches, and could be told of them.
+    is_counted = watch is not None and not is_in_transaction(queryset.db)
+    progress = (ThreadedProgress if is_counted else Progress)(export, job.selection, watch)
     with progress:
         pipeline.write(progress.export, job, sink, progress)
         finish()
     return progress.row_count
-
-
-def _get_progress(job: Job, watch: Watch | None) -> Progress:
-    """Count all rows only for somebody who watches, and could be told of them."""
-    queryset = job.selection.queryset
-    export = Untracked(f"an export of {queryset.model._meta.label}", queryset.db)
-    if watch is None or is_in_transaction(queryset.db):
-        return Progress(export, job.selection, watch)
-    return ThreadedProgress(export, job.selection, watch)
