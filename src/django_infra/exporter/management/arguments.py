@@ -1,12 +1,11 @@
-"""From words of the command line to what querysets and forms take."""
+"""Read the words of a command line as what querysets and forms take."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 from django_infra.exporter.management.conditions import read_condition
 
@@ -27,6 +26,7 @@ def read_pair(text: str) -> Pair:
 
 
 def read_count(text: str) -> int:
+    """Return a positive number."""
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} must be a positive integer.")
     return int(text)
@@ -37,7 +37,7 @@ def split_names(words: Iterable[str]) -> list[str]:
     return [name.strip() for word in words for name in word.split(",")]
 
 
-def make_params(pairs: Iterable[Pair]) -> dict[str, Any]:
+def make_params(pairs: Iterable[Pair]) -> dict[str, str | list[str]]:
     """Return the parameters; a key that comes more than once has a list of values."""
     values: dict[str, list[str]] = {}
     for key, value in pairs:
@@ -46,8 +46,8 @@ def make_params(pairs: Iterable[Pair]) -> dict[str, Any]:
 
 
 def narrow(
-    queryset: QuerySet[Any, Any], conditions: Iterable[Pair], ordering: Iterable[str]
-) -> QuerySet[Any, Any]:
+    queryset: QuerySet[Model], conditions: Iterable[Pair], ordering: Iterable[str]
+) -> QuerySet[Model]:
     """Filter and order; raise CommandError, or what Django says of the names."""
     read = [read_condition(queryset, key, text) for key, text in conditions]
     queryset = queryset.filter(*read)

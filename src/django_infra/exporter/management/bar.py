@@ -1,4 +1,4 @@
-"""A progress bar on a terminal."""
+"""Draw a progress bar on a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ except ImportError:
 
 HINT = 'To see the progress: pip install "django-infra[progress]"'
 INTERVAL = 0.1  # seconds between two looks
-WIDTH = 80
+WIDTH = 80  # columns of a terminal that does not know its own
 
 
 @contextmanager
@@ -39,32 +39,31 @@ def open_bar(stream: TextIO, title: str) -> Iterator[Watch | None]:
             bar.stop()
 
 
-class _Bar:
+class _Bar(threading.Thread):
     """Draw from a thread, so that the clock goes on where no row does."""
 
     def __init__(self, drawing: Any) -> None:
+        super().__init__(name="progress bar", daemon=True)
         self.drawing = drawing
         self.row_count = 0
         self.total: int | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="progress bar", daemon=True)
+        self.is_over = threading.Event()
 
     def watch(self, row_count: int, total: int | None) -> None:
+        """Note what the export tells; it costs no drawing, however often it is told."""
         self.row_count, self.total = row_count, total
 
-    def start(self) -> None:
-        self._thread.start()
+    def run(self) -> None:
+        while not self.is_over.wait(INTERVAL):
+            self.draw()
 
     def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._draw()
+        """Draw the last number of rows, which no look has seen."""
+        self.is_over.set()
+        self.join()
+        self.draw()
 
-    def _run(self) -> None:
-        while not self._stop.wait(INTERVAL):
-            self._draw()
-
-    def _draw(self) -> None:
+    def draw(self) -> None:
         self.drawing.total = self.total
         self.drawing.n = self.row_count
         self.drawing.refresh()

@@ -1,4 +1,4 @@
-"""Read the conditions of the command line as the fields take them that they compare."""
+"""Read the conditions of a command line as values of the fields that they compare."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.db.models.expressions import Col
 from django.db.models.lookups import In, IsNull, Range
 
@@ -20,7 +20,7 @@ from django_infra.exporter.management.values import (
 )
 
 
-def read_condition(queryset: QuerySet[Any, Any], key: str, text: str) -> Q:
+def read_condition(queryset: QuerySet[Model], key: str, text: str) -> Q:
     """Return the condition that a lookup and its text stand for.
 
     Raises CommandError for a text that cannot be read, and what Django raises for the lookup.
@@ -35,8 +35,9 @@ def read_condition(queryset: QuerySet[Any, Any], key: str, text: str) -> Q:
         ) from error
 
 
-def _find_compared(queryset: QuerySet[Any, Any], key: str) -> tuple[Any, Any]:
+def _find_compared(queryset: QuerySet[Model], key: str) -> tuple[Any, Any]:
     """Return the field that is compared, and the class of the lookup or None, as filter() does."""
+    # Django keeps these methods for itself, and changes them rarely.
     query: Any = queryset.query
     names, path, left = query.solve_lookup_type(key)
     if path:
@@ -52,7 +53,8 @@ def _find_compared(queryset: QuerySet[Any, Any], key: str) -> tuple[Any, Any]:
     return left.output_field, lookup
 
 
-def _read(field: Any, lookup: Any, text: str) -> Any:
+def _read(field: Any, lookup: Any, text: str) -> object:
+    """Return what the lookup compares the field with."""
     if issubclass(lookup, IsNull):
         return read_boolean(text)
     if issubclass(lookup, In):
@@ -61,15 +63,13 @@ def _read(field: Any, lookup: Any, text: str) -> Any:
         return read_bounds(field, text)
     if lookup.lookup_name in {"has_keys", "has_any_keys"}:
         return split(text)
-    # Patterns, regular expressions and keys are text, wherever they are looked for.
+    # Patterns, regular expressions and keys are text, whatever the field is.
     if not lookup.prepare_rhs:
         return text
     if hasattr(lookup, "type_mapping"):
         raise ValueError("the lookup takes a range; use __range, or __gte and __lt")
-    if lookup.lookup_name == "contains" and is_range(field) and not _is_range(text):
+    # A range contains ranges and values, which only the text tells apart.
+    is_value = "," not in text and text.strip() != "empty"
+    if lookup.lookup_name == "contains" and is_range(field) and is_value:
         field = field.base_field
     return read_value(field, text)
-
-
-def _is_range(text: str) -> bool:
-    return "," in text or text.strip() == "empty"

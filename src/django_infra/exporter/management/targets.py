@@ -1,17 +1,18 @@
-"""What the command line can export: the rows of a model, or a named export."""
+"""Find what a command line asks to export: the rows of a model, or a named export."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import FieldError, ValidationError
 from django.core.management.base import CommandError
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 from django_infra.exporter import pipeline
 from django_infra.exporter.checks import require_settings
@@ -56,9 +57,39 @@ class Target(Protocol):
 class ModelTarget:
     """Rows and columns that the command line names."""
 
-    queryset: QuerySet[Any, Any]
+    queryset: QuerySet[Model]
     values: Sequence[str]
     options: dict[str, Any] | None = None
+
+    @classmethod
+    def read(cls, model: type[Model], options: dict[str, Any]) -> Self:
+        """Return the target that the options of the command make; raise CommandError."""
+        label = model._meta.label
+        _refuse(options, NAMED_OPTIONS, f"{label} is a model")
+        if not options["values"]:
+            raise CommandError(
+                f"--values is missing: name the fields of {label} that may leave the database."
+            )
+        manager, managers = model._default_manager, model._meta.managers_map
+        if (name := options["manager"]) is not None:
+            if name not in managers:
+                raise CommandError(
+                    f"--manager is {name!r}, which is no manager of {label}. "
+                    f"Allowed: {', '.join(map(repr, managers))}."
+                )
+            manager = managers[name]
+        # Otherwise the routers choose the database.
+        queryset = manager.all()
+        if options["database"] is not None:
+            queryset = queryset.using(options["database"])
+        try:
+            queryset = narrow(queryset, options["filter"] or (), options["order_by"] or ())
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from error
+        except (FieldError, TypeError, ValueError) as error:
+            raise CommandError(str(error)) from error
+        writer_options = {"escape_formulas": False} if options["no_escape_formulas"] else None
+        return cls(queryset, split_names(options["values"]), writer_options)
 
     def export(
         self, file_path: str | None, *, format: str | None, watch: Watch | None
@@ -85,8 +116,21 @@ class NamedTarget:
     """A named export with its parameters, and who asks for it."""
 
     named: NamedExport
-    params: dict[str, Any]
-    user: Any = None
+    params: dict[str, str | list[str]]
+    user: AbstractBaseUser | None = None
+
+    @classmethod
+    def read(cls, named: NamedExport, options: dict[str, Any]) -> Self:
+        """Return the target that the options of the command make; raise CommandError."""
+        _refuse(options, MODEL_OPTIONS, f"{named.name!r} is a named export")
+        user = None
+        if (name := options["user"]) is not None:
+            users = get_user_model()
+            try:
+                user = users._default_manager.get_by_natural_key(name)
+            except users.DoesNotExist as error:
+                raise CommandError(f"There is no user {name!r}.") from error
+        return cls(named, make_params(options["param"] or ()), user)
 
     def export(
         self, file_path: str | None, *, format: str | None, watch: Watch | None
@@ -116,70 +160,21 @@ def find_target(options: dict[str, Any]) -> Target:
     try:
         named = registry.get(name)
     except UnknownExport as error:
-        return _make_model_target(_find_model(name, error), options)
-    return _make_named_target(named, options)
-
-
-def _find_model(label: str, unknown_export: UnknownExport) -> Any:
+        unknown_export = error
+    else:
+        return NamedTarget.read(named, options)
     try:
-        return apps.get_model(label)
+        model = apps.get_model(name)
     except (LookupError, ValueError) as error:
+        # Django's ValueError says no more than what is said here.
         reason = str(error) if isinstance(error, LookupError) else ""
         raise CommandError(
             f"{unknown_export} Nor is it a model, as 'app_label.Model' is. {reason}".strip()
         ) from error
-
-
-def _make_model_target(model: Any, options: dict[str, Any]) -> ModelTarget:
-    _refuse(options, NAMED_OPTIONS, f"{model._meta.label} is a model")
-    if not options["values"]:
-        raise CommandError(
-            f"--values is missing: name the fields of {model._meta.label} that may leave the "
-            "database."
-        )
-    queryset = _get_manager(model, options["manager"]).all()
-    # Otherwise the routers choose.
-    if options["database"] is not None:
-        queryset = queryset.using(options["database"])
-    try:
-        queryset = narrow(queryset, options["filter"] or (), options["order_by"] or ())
-    except ValidationError as error:
-        raise CommandError(" ".join(error.messages)) from error
-    except (FieldError, TypeError, ValueError) as error:
-        raise CommandError(str(error)) from error
-    return ModelTarget(
-        queryset,
-        split_names(options["values"]),
-        {"escape_formulas": False} if options["no_escape_formulas"] else None,
-    )
-
-
-def _get_manager(model: Any, name: str | None) -> Any:
-    managers = model._meta.managers_map
-    if name is None:
-        return model._default_manager
-    if name not in managers:
-        raise CommandError(
-            f"--manager is {name!r}, which is no manager of {model._meta.label}. "
-            f"Allowed: {', '.join(map(repr, managers))}."
-        )
-    return managers[name]
-
-
-def _make_named_target(named: NamedExport, options: dict[str, Any]) -> NamedTarget:
-    _refuse(options, MODEL_OPTIONS, f"{named.name!r} is a named export")
-    user = None if options["user"] is None else _find_user(options["user"])
-    return NamedTarget(named, make_params(options["param"] or ()), user)
+    return ModelTarget.read(model, options)
 
 
 def _refuse(options: dict[str, Any], names: dict[str, str], reason: str) -> None:
+    """Raise CommandError for options that would have no effect."""
     if given := [option for name, option in names.items() if options[name]]:
         raise CommandError(f"{reason}, which does not take {', '.join(given)}.")
-
-
-def _find_user(name: str) -> Any:
-    model = get_user_model()
-    try:
-        return model._default_manager.get_by_natural_key(name)
-    except model.DoesNotExist as error:
-        raise CommandError(f"There is no user {name!r}.") from error

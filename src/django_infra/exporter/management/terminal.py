@@ -5,13 +5,11 @@ from __future__ import annotations
 
 def show_line(text: str) -> str:
     """Return the text in one line, with what does not print written as in Python."""
-    return "".join(each if each.isprintable() else _escape(each) for each in text)
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
 
 
 def show_lines(text: str) -> str:
     """Return the text as ``show_line()``, with the lines that it has."""
     return "\n".join(map(show_line, text.split("\n")))
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode()

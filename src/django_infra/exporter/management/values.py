@@ -1,4 +1,4 @@
-"""Read words of the command line as values of a model's fields."""
+"""Read the words of a command line as values of a model's fields."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.conf import settings
 from django.core.validators import DecimalValidator
 from django.db import models
 from django.utils import timezone
+
+AnyField: TypeAlias = "models.Field[Any, Any]"
+Reader: TypeAlias = Callable[[Any, str], object]
 
 TRUE = ("true", "yes", "on", "1", "t", "y")
 FALSE = ("false", "no", "off", "0", "f", "n")
@@ -22,17 +25,26 @@ RANGE = re.compile(r"([\[(]?)([^,\[(]*),([^,)\]]*)([)\]]?)")
 DAY = timedelta(days=1)
 
 
-def read_value(field: Any, text: str) -> Any:
+def read_value(field: Any, text: str) -> object:
     """Return what the text is for the field; raise ValueError or ValidationError otherwise."""
     while field.remote_field:
         field = field.target_field
-    value = _find_reader(field)(field, text)
+    if is_range(field):
+        reader: Reader = read_range
+    elif is_array(field):
+        reader = read_array
+    elif field.get_internal_type() == "HStoreField":
+        reader = read_texts_by_name
+    else:
+        found = (reader for kind, reader in READERS.items() if isinstance(field, kind))
+        reader = next(found, read_plain)
+    value = reader(field, text)
     if value is None and not isinstance(field, models.JSONField):
         raise ValueError("it is no value; __isnull=true finds what has none")
     return value
 
 
-def read_values(field: Any, text: str) -> list[Any]:
+def read_values(field: Any, text: str) -> list[object]:
     """Return the values that the text has between commas."""
     if isinstance(field, models.JSONField):
         return list(_load(f"[{text}]"))
@@ -48,7 +60,8 @@ def read_values(field: Any, text: str) -> list[Any]:
     return [read_value(field, word) for word in words]
 
 
-def read_bounds(field: Any, text: str) -> list[Any]:
+def read_bounds(field: Any, text: str) -> list[object]:
+    """Return the two values of a text, between which others are."""
     bounds = read_values(field, text)
     if len(bounds) != 2:
         raise ValueError("a range has two values, as in 1,9")
@@ -56,6 +69,7 @@ def read_bounds(field: Any, text: str) -> list[Any]:
 
 
 def read_boolean(text: str) -> bool:
+    """Return what one of the usual words stands for."""
     if (word := text.strip().lower()) not in TRUE + FALSE:
         raise ValueError(f"it must be one of {', '.join(map(repr, TRUE + FALSE))}")
     return word in TRUE
@@ -70,52 +84,43 @@ def split(text: str) -> list[str]:
     return words
 
 
-def is_array(field: Any) -> bool:
+def is_array(field: object) -> bool:
+    """Tell whether it is an ArrayField."""
     return hasattr(field, "base_field") and not is_range(field)
 
 
-def is_range(field: Any) -> bool:
+def is_range(field: object) -> bool:
+    """Tell whether it is a field of ranges."""
     # Without its driver, django.contrib.postgres cannot be imported.
     return hasattr(field, "range_type")
 
 
-def _find_reader(field: Any) -> Callable[[Any, str], Any]:
-    if is_range(field):
-        return _read_range
-    if is_array(field):
-        return _read_array
-    if field.get_internal_type() == "HStoreField":
-        return _read_texts
-    found = (reader for kind, reader in READERS.items() if isinstance(field, kind))
-    return next(found, _read_plain)
-
-
-def _read_plain(field: Any, text: str) -> Any:
+def read_plain(field: AnyField, text: str) -> object:
+    """Read what the field itself reads."""
     # Django takes an empty duration for none at all.
     if not (text or field.empty_strings_allowed):
         raise ValueError("it is empty")
     return field.to_python(text)
 
 
-def _read_boolean(field: Any, text: str) -> bool:
-    return read_boolean(text)
-
-
-def _read_integer(field: Any, text: str) -> Any:
+def read_integer(field: AnyField, text: str) -> object:
+    """Read a whole number."""
     # Python takes 1_0 for 10.
     if "_" in text:
         raise ValueError("it is no whole number")
     return field.to_python(text)
 
 
-def _read_float(field: Any, text: str) -> float:
+def read_float(field: AnyField, text: str) -> float:
+    """Read a number; NaN is none, and each database compares it in its own way."""
     value: float = field.to_python(text)
     if math.isnan(value) or "_" in text:
         raise ValueError("it is no number")
     return value
 
 
-def _read_decimal(field: Any, text: str) -> Any:
+def read_decimal(field: Any, text: str) -> object:
+    """Read a number that the column can hold."""
     if "_" in text:
         raise ValueError("it is no number")
     value = field.to_python(text)
@@ -124,19 +129,21 @@ def _read_decimal(field: Any, text: str) -> Any:
     return value
 
 
-def _read_time_of_day(field: Any, text: str) -> datetime:
+def read_time_of_day(field: AnyField, text: str) -> datetime:
     """Take a time without an offset for one in TIME_ZONE, as who types it does."""
     value: datetime = field.to_python(text)
     if settings.USE_TZ and timezone.is_naive(value):
         value = timezone.make_aware(value)
     elif not settings.USE_TZ and timezone.is_aware(value):
         value = timezone.make_naive(value)
-    # Databases convert it to their own time zone.
+    # Databases convert it to their own time zone: this raises OverflowError near the years 1 and
+    # 9999, where they would fail.
     _ = value - DAY, value + DAY
     return value.astimezone(UTC) if settings.USE_TZ else value
 
 
-def _read_address(field: Any, text: str) -> Any:
+def read_address(field: AnyField, text: str) -> object:
+    """Read an IP address of the versions that the field has."""
     value = field.to_python(text)
     if not value:
         raise ValueError("it is no IP address")
@@ -144,18 +151,16 @@ def _read_address(field: Any, text: str) -> Any:
     return value
 
 
-def _read_binary(field: Any, text: str) -> bytes:
+def read_binary(field: AnyField, text: str) -> bytes:
+    """Read bytes in hexadecimal."""
     try:
         return bytes.fromhex(text)
     except ValueError as error:
         raise ValueError("bytes are written in hexadecimal, as in 'ff00'") from error
 
 
-def _read_json(field: Any, text: str) -> Any:
-    return _load(text)
-
-
-def _read_texts(field: Any, text: str) -> dict[str, str | None]:
+def read_texts_by_name(field: AnyField, text: str) -> dict[str, str | None]:
+    """Read the value of an HStoreField."""
     value = _load(text)
     texts = isinstance(value, dict) and all(
         each is None or isinstance(each, str) for each in value.values()
@@ -166,11 +171,13 @@ def _read_texts(field: Any, text: str) -> dict[str, str | None]:
     return found
 
 
-def _read_array(field: Any, text: str) -> list[Any]:
+def read_array(field: Any, text: str) -> list[object]:
+    """Read items between commas, or in JSON, where arrays may be nested."""
     return _read_items(field, _load_list(text) if text.startswith("[") else split(text))
 
 
-def _read_items(field: Any, items: Any) -> list[Any]:
+def _read_items(field: Any, items: object) -> list[object]:
+    """Return the items as values of the field in an array, which may be an array itself."""
     if not isinstance(items, list):
         raise ValueError('an array is a list, as in a,b or ["a", "b"]')
     base = field.base_field
@@ -184,7 +191,8 @@ def _read_items(field: Any, items: Any) -> list[Any]:
     ]
 
 
-def _read_range(field: Any, text: str) -> Any:
+def read_range(field: Any, text: str) -> object:
+    """Read a range as PostgreSQL writes it."""
     if text.strip() == "empty":
         return field.range_type(empty=True)
     if (found := RANGE.fullmatch(text.strip())) is None:
@@ -192,34 +200,35 @@ def _read_range(field: Any, text: str) -> Any:
     opening, *ends, closing = found.groups()
     if bool(opening) != bool(closing):
         raise ValueError("a range has both of its brackets, as in [1,9), or none")
+    lower: Any
+    upper: Any
     lower, upper = (read_value(field.base_field, end) if end.strip() else None for end in ends)
     if lower is not None and upper is not None and lower > upper:
         raise ValueError("its lower bound is above its upper one")
     return field.range_type(lower, upper, (opening or "[") + (closing or ")"))
 
 
-def _read_composite(field: Any, text: str) -> tuple[Any, ...]:
-    return _read_parts(field, split(text))
-
-
-def _read_parts(field: Any, words: list[str]) -> tuple[Any, ...]:
+def _read_parts(field: Any, words: list[str]) -> tuple[object, ...]:
+    """Return a composite key, each part read by its own field."""
     if len(words) != len(field):
         raise ValueError(f"the key has {len(field)} values")
     return tuple(map(read_value, field.fields, words))
 
 
 def _load(text: str) -> Any:
+    """Return the value of a JSON text."""
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except (RecursionError, ValueError) as error:
         raise ValueError(f"it is not JSON, where a text has double quotes: {error}") from error
 
 
-def _refuse_constant(name: str) -> Any:
+def _refuse_constant(name: str) -> None:
+    """Refuse NaN and Infinity, which Python reads though JSON has neither."""
     raise ValueError(f"{name} is not in JSON")
 
 
-def _load_list(text: str) -> list[Any]:
+def _load_list(text: str) -> list[object]:
     """Return a JSON list with its numbers as texts, so that each field reads its own."""
     try:
         value = json.loads(text, parse_float=str, parse_int=str, parse_constant=_refuse_constant)
@@ -230,15 +239,15 @@ def _load_list(text: str) -> list[Any]:
     return value
 
 
-# The first that fits; a date and time is a date as well.
-READERS: dict[type[models.Field[Any, Any]], Callable[[Any, str], Any]] = {
-    models.CompositePrimaryKey: _read_composite,
-    models.BooleanField: _read_boolean,
-    models.IntegerField: _read_integer,
-    models.FloatField: _read_float,
-    models.DecimalField: _read_decimal,
-    models.DateTimeField: _read_time_of_day,
-    models.GenericIPAddressField: _read_address,
-    models.BinaryField: _read_binary,
-    models.JSONField: _read_json,
+# The first that fits is taken. A date and time is a date as well, which Django reads itself.
+READERS: dict[type[AnyField], Reader] = {
+    models.CompositePrimaryKey: lambda field, text: _read_parts(field, split(text)),
+    models.BooleanField: lambda field, text: read_boolean(text),
+    models.IntegerField: read_integer,
+    models.FloatField: read_float,
+    models.DecimalField: read_decimal,
+    models.DateTimeField: read_time_of_day,
+    models.GenericIPAddressField: read_address,
+    models.BinaryField: read_binary,
+    models.JSONField: lambda field, text: _load(text),
 }

@@ -1,4 +1,4 @@
-"""Where jobs run: in the caller's process, on Django Tasks or on Celery."""
+"""Choose where jobs run: in the caller's process, on Django Tasks or on Celery."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Define what gets jobs to where they run."""
+
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
@@ -31,6 +33,7 @@ class Runner(ABC):
 
     @property
     def hand_over(self) -> Callable[[str], None] | None:
+        """What hands a job over once more, if that may be done."""
         return self.enqueue if self.hands_over_again else None
 
     def recover(self, *, limit: int | None = None) -> Recovery:

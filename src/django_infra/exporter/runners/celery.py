@@ -1,3 +1,5 @@
+"""Run jobs on the workers of Celery."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -35,7 +37,7 @@ class CeleryRunner(Runner):
 
     def find_faults(self) -> Iterator[str]:
         soft, hard = self.options.get("soft_time_limit"), self.options.get("time_limit")
-        # Celery would leave out the hard one without a word.
+        # Celery would drop the hard limit without a word.
         if soft is not None and hard is not None and soft >= hard:
             yield f"its soft_time_limit {soft!r} must be less than its time_limit {hard!r}"
 

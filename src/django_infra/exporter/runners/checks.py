@@ -1,7 +1,8 @@
+"""Check that the runner can be used."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error
@@ -11,7 +12,7 @@ from django_infra.exporter.runners import get_runner
 
 
 def check_runner(
-    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: object
 ) -> list[CheckMessage]:
     """Check EXPORTER_RUNNER, and let the runner check itself."""
     try:

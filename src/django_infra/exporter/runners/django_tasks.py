@@ -1,3 +1,5 @@
+"""Run jobs on a backend of Django Tasks."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,3 +1,5 @@
+"""Run jobs at once, where nothing else is set up."""
+
 from __future__ import annotations
 
 import logging

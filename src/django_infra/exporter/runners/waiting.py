@@ -1,9 +1,8 @@
-"""Look where browsers wait for exports; only where the admin is installed."""
+"""Check that no browser waits for exports unawares, where the admin is installed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -14,7 +13,7 @@ from django_infra.exporter.runners import DEFAULT_RUNNER
 
 
 def check_waiting(
-    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: object
 ) -> list[CheckMessage]:
     """Warn when change lists are exported while the browser waits, since nobody has chosen so."""
     if hasattr(settings, "EXPORTER_RUNNER") or not (labels := list_exported_models()):

@@ -1,3 +1,5 @@
+"""Export a model or a named export from the command line."""
+
 from __future__ import annotations
 
 import os
@@ -5,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
@@ -24,8 +26,8 @@ from django_infra.exporter.progress import Watch
 from django_infra.exporter.untracked import write_file, write_stream
 
 STDOUT = "-"
-INTERRUPTED = 130  # as a shell has it: 128 and the number of the signal
-BROKEN_PIPE = 141
+INTERRUPTED = 130  # as a shell has it: 128 and SIGINT
+BROKEN_PIPE = 141  # 128 and SIGPIPE
 
 
 class Command(BaseCommand):
@@ -111,16 +113,25 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["force"] and options["output"] in {None, STDOUT}:
             raise CommandError("--force overwrites a file, which --output must name.")
-        with _explained():
+        try:
             target = find_target(options)
             if options["output"] is None:
-                self._store(target, options)
+                self.export_to_storage(target, options)
             elif options["output"] == STDOUT:
-                self._stream(target, options)
+                self.export_to_stdout(target, options)
             else:
-                self._save(target, options)
+                self.export_to_file(target, options)
+        # What went wrong is said in one line; --traceback shows where.
+        except (BrokenPipeError, CommandError):
+            raise
+        except ExporterError as error:
+            lines = [str(error), *getattr(error, "__notes__", ())]
+            raise CommandError(show_lines("\n".join(lines))) from error
+        except Exception as error:
+            raise CommandError(show_lines(describe_error(error))) from error
 
-    def _store(self, target: Target, options: dict[str, Any]) -> None:
+    def export_to_storage(self, target: Target, options: dict[str, Any]) -> None:
+        """Export as any caller does, with a row; print the name of the file."""
         with self._watch(options) as watch:
             export = target.export(options["path"], format=options["format"], watch=watch)
         if export.state != ExportState.SUCCESS:
@@ -131,14 +142,20 @@ class Command(BaseCommand):
         if options["verbosity"] > 0:
             self.stdout.write(str(export.file.name))
 
-    def _stream(self, target: Target, options: dict[str, Any]) -> None:
+    def export_to_stdout(self, target: Target, options: dict[str, Any]) -> None:
+        """Print the rows and nothing else."""
         opened = target.open_job(None, format=options["format"])
         with opened as job, self._watch(options) as watch:
-            row_count = write_stream(job, self._get_binary_stdout(), watch=watch)
+            self.stdout.flush()
+            stdout: BinaryIO | None = getattr(self.stdout, "buffer", None)
+            if stdout is None:
+                raise CommandError(f"--output {STDOUT} needs a standard output that takes bytes.")
+            row_count = write_stream(job, stdout, watch=watch)
         if options["verbosity"] > 1:
             self.stderr.write(f"{row_count:,} rows", self.style.NOTICE)
 
-    def _save(self, target: Target, options: dict[str, Any]) -> None:
+    def export_to_file(self, target: Target, options: dict[str, Any]) -> None:
+        """Write a local file, which no row tells of."""
         output, overwrites = options["output"], options["force"]
         opened = target.open_job(output, format=options["format"])
         try:
@@ -160,23 +177,3 @@ class Command(BaseCommand):
             return
         with open_bar(stderr._out, options["name"]) as watch:
             yield watch
-
-    def _get_binary_stdout(self) -> BinaryIO:
-        self.stdout.flush()
-        if (buffer := getattr(self.stdout, "buffer", None)) is None:
-            raise CommandError(f"--output {STDOUT} needs a standard output that takes bytes.")
-        return cast(BinaryIO, buffer)
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Say in one line what went wrong; --traceback shows where."""
-    try:
-        yield
-    except (BrokenPipeError, CommandError):
-        raise
-    except ExporterError as error:
-        lines = [str(error), *getattr(error, "__notes__", ())]
-        raise CommandError(show_lines("\n".join(lines))) from error
-    except Exception as error:
-        raise CommandError(show_lines(describe_error(error))) from error

@@ -1,3 +1,5 @@
+"""List exports on the command line."""
+
 from __future__ import annotations
 
 import json
@@ -46,36 +48,44 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        exports = list(_read(options["state"], options["limit"]))
+        # By the database's clock on both sides, as heartbeats are.
+        heartbeat_age = ExpressionWrapper(
+            DatabaseTime() - F("heartbeat_at"), output_field=DurationField()
+        )
+        exports = QueryExport.objects.select_related("created_by")
+        exports = exports.annotate(heartbeat_age=heartbeat_age)
+        if options["state"]:
+            exports = exports.filter(state__in=options["state"])
+        now = timezone.now()
+        facts = [describe(export, now) for export in exports[: options["limit"]]]
         if options["json"]:
-            self.stdout.write(json.dumps(exports, indent=2))
+            self.stdout.write(json.dumps(facts, indent=2))
             return
-        for line in _lay_out([COLUMNS, *map(_format, exports)]):
+        rows = [COLUMNS]
+        for each in facts:
+            shown = {
+                name: NOTHING if value is None else FORMATS.get(name, str)(value)
+                for name, value in each.items()
+            }
+            rows.append({name: show_line(text) for name, text in shown.items()})
+        for line in lay_out(rows):
             self.stdout.write(line)
 
 
-def _read(states: Sequence[str] | None, limit: int) -> Iterator[dict[str, Any]]:
-    # By the database's clock on both sides, as heartbeats are.
-    heartbeat_age = ExpressionWrapper(
-        DatabaseTime() - F("heartbeat_at"), output_field=DurationField()
-    )
-    exports = QueryExport.objects.select_related("created_by").annotate(heartbeat_age=heartbeat_age)
-    if states:
-        exports = exports.filter(state__in=states)
-    now = timezone.now()
-    for export in exports[:limit]:
-        yield _describe(export, now)
-
-
-def _describe(export: Any, now: datetime) -> dict[str, Any]:
+def describe(export: Any, now: datetime) -> dict[str, Any]:
+    """Return what is to be known of an export, times in seconds."""
     is_unfinished = export.state in UNFINISHED
+    time = export.job_time
+    if export.state == ExportState.PROCESSING and export.start_time:
+        time = now - export.start_time
+    has_speed = time and export.row_count is not None
     return {
         "id": export.id,
         "name": export.name or export.model_label,
         "state": export.state,
         "percent": export.progress_percent,
         "rows": export.row_count,
-        "rows_per_second": _get_speed(export, now),
+        "rows_per_second": round(export.row_count / time.total_seconds(), 1) if has_speed else None,
         "age": _get_seconds(now - export.created_at),
         "heartbeat_age": _get_seconds(export.heartbeat_age) if is_unfinished else None,
         "file": export.file.name or None,
@@ -84,27 +94,11 @@ def _describe(export: Any, now: datetime) -> dict[str, Any]:
     }
 
 
-def _get_speed(export: QueryExport, now: datetime) -> float | None:
-    time = export.job_time
-    if export.state == ExportState.PROCESSING and export.start_time:
-        time = now - export.start_time
-    if not time or export.row_count is None:
-        return None
-    return round(export.row_count / time.total_seconds(), 1)
-
-
 def _get_seconds(time: timedelta | None) -> float | None:
     return None if time is None else round(time.total_seconds(), 1)
 
 
-def _format(export: dict[str, Any]) -> dict[str, str]:
-    return {
-        name: NOTHING if value is None else show_line(FORMATS.get(name, str)(value))
-        for name, value in export.items()
-    }
-
-
-def _format_time(seconds: float) -> str:
+def format_time(seconds: float) -> str:
     """Return the two largest units."""
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
     if days:
@@ -114,7 +108,7 @@ def _format_time(seconds: float) -> str:
     return f"{minutes:.0f}m {int(seconds % 60)}s" if minutes else f"{int(seconds)}s"
 
 
-def _lay_out(rows: Sequence[dict[str, str]]) -> Iterator[str]:
+def lay_out(rows: Sequence[dict[str, str]]) -> Iterator[str]:
     """Yield lines with the columns one below the other."""
     widths = {name: max(len(row[name]) for row in rows) for name in COLUMNS}
     for row in rows:
@@ -129,6 +123,6 @@ FORMATS: dict[str, Callable[[Any], str]] = {
     "percent": "{}%".format,
     "rows": "{:,}".format,
     "rows_per_second": "{:,.0f}".format,
-    "age": _format_time,
-    "heartbeat_age": _format_time,
+    "age": format_time,
+    "heartbeat_age": format_time,
 }

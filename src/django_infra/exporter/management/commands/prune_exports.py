@@ -1,3 +1,5 @@
+"""Delete the files and rows of exports whose time is over."""
+
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
@@ -13,14 +15,14 @@ from django_infra.exporter.retention import (
     Tally,
     delete_rows,
     expire_files,
-    ignore,
     remove_orphans,
 )
 
-DEFAULT_AGE = 60 * 60  # seconds
+DEFAULT_AGE = 60 * 60  # seconds; few transactions last longer
 
 
 def parse_seconds(text: str) -> int:
+    """Return a number of seconds, of which 0 is one."""
     if not (text.isascii() and text.isdecimal()):
         raise ArgumentTypeError(f"{text!r} is not a number of seconds, such as {DEFAULT_AGE}.")
     return int(text)
@@ -54,7 +56,11 @@ class Command(BaseCommand):
         steps: dict[str, Callable[..., Tally]] = {"rows": delete_rows, "files": expire_files}
         if orphans:
             steps["orphans"] = partial(remove_orphans, min_age=older_than)
-        tell = self._tell if verbosity > 1 else ignore
+
+        def tell(text: str) -> None:
+            if verbosity > 1:
+                self.stdout.write(show_line(text))
+
         tallies = {}
         for kind, step in steps.items():
             try:
@@ -66,6 +72,3 @@ class Command(BaseCommand):
             self.stdout.write(f"{'Would delete' if dry_run else 'Deleted'} {counts}.")
         if failed := sum(tally.failed for tally in tallies.values()):
             raise CommandError(f"{failed} could not be deleted; see the log.")
-
-    def _tell(self, text: str) -> None:
-        self.stdout.write(show_line(text))

@@ -1,3 +1,5 @@
+"""End the exports whose process is gone, or have workers take them over."""
+
 from __future__ import annotations
 
 from typing import Any
