@@ -1,4 +1,4 @@
-"""All contenders: what each is called, how it is started, and what it cannot do."""
+"""List the contenders: what each is called, how it is started, and what it cannot do."""
 
 from __future__ import annotations
 

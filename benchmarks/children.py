@@ -1,4 +1,4 @@
-"""Processes that do one thing each."""
+"""Start processes that do one thing each, so that nobody inherits what another has done."""
 
 from __future__ import annotations
 

@@ -20,21 +20,21 @@ def compare_files(reference: Path, path: Path, *, has_tabs: bool = False) -> str
     expected, actual = reference.read_bytes(), path.read_bytes()
     if expected == actual:
         return SAME
-    reasons = [] if has_tabs else list(_compare_form(expected, actual))
+    reasons = []
     if has_tabs:
         reasons.append("tabs")
+    else:
+        if actual.startswith(BOM) and not expected.startswith(BOM):
+            reasons.append("a byte order mark")
+        # Cells may hold line ends too, so that a few are no sign.
+        if actual.count(b"\r\n") < expected.count(b"\r\n") // 2:
+            reasons.append("`\\n` line ends")
     reasons += _compare_rows(reference, path, has_tabs=has_tabs)
     return ", ".join(reasons) or "other quotes"
 
 
-def _compare_form(expected: bytes, actual: bytes) -> Iterator[str]:
-    if actual.startswith(BOM) and not expected.startswith(BOM):
-        yield "a byte order mark"
-    if actual.count(b"\r\n") < expected.count(b"\r\n") // 2:
-        yield "`\\n` line ends"
-
-
 def _compare_rows(reference: Path, path: Path, *, has_tabs: bool) -> list[str]:
+    """Return each reason for which cells differ, once."""
     expected, actual = list(_read_rows(reference)), list(_read_rows(path, has_tabs=has_tabs))
     if len(expected) != len(actual):
         return [f"{len(actual) - 1} rows where there are {len(expected) - 1}"]
@@ -68,20 +68,21 @@ def _explain(header: str, old: str, new: str) -> str:
     return f"other text in {header}"
 
 
-def _is_same_time(old: str, new: str) -> bool:
+def is_same_time(old: str, new: str) -> bool:
     return len(old) > 10 and datetime.fromisoformat(old) == datetime.fromisoformat(new)
 
 
-def _is_same_local_time(old: str, new: str) -> bool:
+def is_same_local_time(old: str, new: str) -> bool:
     naive = datetime.fromisoformat(old).replace(tzinfo=None)
     return len(old) > 10 and naive == datetime.fromisoformat(new)
 
 
-def _is_same_second(old: str, new: str) -> bool:
+def is_same_second(old: str, new: str) -> bool:
     naive = datetime.fromisoformat(old).replace(tzinfo=None, microsecond=0)
     return len(old) > 10 and naive == datetime.fromisoformat(new)
 
 
+# The first that fits is the reason: what turns the old cell into the new one.
 REASONS: list[tuple[str, Callable[[str, str], bool]]] = [
     ("formulas get an apostrophe", lambda old, new: new == f"'{old}"),
     ("NULL in words", lambda old, new: not old and new in {"NULL", "None", "nan", "NaT"}),
@@ -89,9 +90,9 @@ REASONS: list[tuple[str, Callable[[str, str], bool]]] = [
     ("1 and 0 for booleans", lambda old, new: (old, new) in {("True", "1"), ("False", "0")}),
     ("T in times", lambda old, new: len(old) > 10 and new == old.replace(" ", "T")),
     ("UUIDs without hyphens", lambda old, new: len(old) == 36 and new == old.replace("-", "")),
-    ("times in other digits", _is_same_time),
-    ("times without a zone", _is_same_local_time),
-    ("times without fractions", _is_same_second),
+    ("times in other digits", is_same_time),
+    ("times without a zone", is_same_local_time),
+    ("times without fractions", is_same_second),
     ("numbers in other digits", lambda old, new: Decimal(old) == Decimal(new)),
     ("rounded numbers", lambda old, new: math.isclose(float(old), float(new), rel_tol=1e-6)),
     (

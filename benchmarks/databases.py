@@ -1,4 +1,4 @@
-"""Where the servers are, and what is the limit on each."""
+"""Find the servers, and name what is the limit on each."""
 
 from __future__ import annotations
 

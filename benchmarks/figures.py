@@ -1,4 +1,4 @@
-"""The figures that say whether the exporter keeps what it promises."""
+"""Compute the figures that say whether the exporter keeps what it promises."""
 
 from __future__ import annotations
 
@@ -30,16 +30,27 @@ class Figures:
         self.answers = results.probes.get(database.name, {})
 
     def list(self) -> Iterator[Figure]:
+        """Yield the figures that could be measured, in the order of the report."""
         limit, measure = self.database.limit, self.database.measure
         yield from self._compare("wall time" if measure == "wall" else "CPU time", limit, measure)
         yield from self._compare_speed("hand_written")
-        yield from self._compare_custom_field()
+        names = "ours_custom_field", "hand_written_custom_field"
+        if rows := self._find_rows(*names):
+            ours, by_hand = (self._get(name, rows, "wall") for name in names)
+            label = f"the same where one column has no SQL form, {rows:,} rows"
+            yield Figure(label, f"{by_hand / ours:.1f} ×", "")
         yield from self._compare_speed("import_export")
         yield from self._compare("peak memory", "hand_written", "memory")
         yield from self._measure_growth()
-        yield from self._list_statements()
-        yield from self._list_first_byte()
-        yield from self._list_small_exports()
+        if answer := self._get_answer("statements"):
+            label = f"statements beside the export's own in {answer['seconds']:.1f} s"
+            yield Figure(label, "", str(answer["statements"]))
+        if answer := self._get_answer("first_byte"):
+            text = f"{answer['later_ms']:.0f} ms ({answer['first_ms']:.0f} ms in a new process)"
+            yield Figure("first row in the temporary file after", "", text)
+        if answer := self._get_answer("small_exports"):
+            label = f"{answer['rows']} rows ÷ a hand-written loop that saves to the storage"
+            yield Figure(label, "", f"{answer['ratio']:.2f} ({answer['ours_ms']:.1f} ms)")
 
     def _compare(self, label: str, other: str, measure: str) -> Iterator[Figure]:
         """Yield our part of what the other takes."""
@@ -62,14 +73,8 @@ class Figures:
             values = {guard: texts.get(name, "") for guard, name in OURS.items()}
             yield Figure(f"{label}, {rows:,} rows", **values)
 
-    def _compare_custom_field(self) -> Iterator[Figure]:
-        names = "ours_custom_field", "hand_written_custom_field"
-        if rows := self._find_rows(*names):
-            ours, by_hand = (self._get(name, rows, "wall") for name in names)
-            label = f"the same where one column has no SQL form, {rows:,} rows"
-            yield Figure(label, f"{by_hand / ours:.1f} ×", "")
-
     def _measure_growth(self) -> Iterator[Figure]:
+        """Yield how much more memory many rows take than few, which should be none."""
         sizes = self.results.sizes
         first, last = min(sizes), max(sizes)
         if first == last or not all(
@@ -85,22 +90,6 @@ class Figures:
         # Without a zero below zero.
         texts = [f"{round(growth / 1e6, 1) + 0.0:+.1f} MB" for growth in growths]
         yield Figure(f"peak memory at {last:,} rows − at {first:,}", *texts)
-
-    def _list_statements(self) -> Iterator[Figure]:
-        if answer := self._get_answer("statements"):
-            label = f"statements beside the export's own in {answer['seconds']:.1f} s"
-            yield Figure(label, "", str(answer["statements"]))
-
-    def _list_first_byte(self) -> Iterator[Figure]:
-        if answer := self._get_answer("first_byte"):
-            text = f"{answer['later_ms']:.0f} ms ({answer['first_ms']:.0f} ms in a new process)"
-            yield Figure("first row in the temporary file after", "", text)
-
-    def _list_small_exports(self) -> Iterator[Figure]:
-        if answer := self._get_answer("small_exports"):
-            label = f"{answer['rows']} rows ÷ a hand-written loop that saves to the storage"
-            text = f"{answer['ratio']:.2f} ({answer['ours_ms']:.1f} ms)"
-            yield Figure(label, "", text)
 
     def _get_answer(self, probe: str) -> dict | None:
         answer = self.answers.get(probe)

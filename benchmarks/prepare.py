@@ -1,4 +1,4 @@
-"""The database: create it, and fill its tables for one size."""
+"""Create the database, and fill its tables for one size."""
 
 from __future__ import annotations
 
@@ -85,6 +85,7 @@ def fill(rows: int) -> None:
 
 
 def load(table: str, columns: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
+    """Insert the rows, as fast as the database takes them."""
     names = ", ".join(columns)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":

@@ -82,31 +82,25 @@ def _format_rows(results: Results, database: Database, found: list[Result]) -> I
     by_name = {result.contender: result for result in found}
     limit = by_name.get(database.limit)
     limit = limit if limit and limit.runs else None
-    ratio = f" × {BY_NAME[database.limit].label}, {_name(database.measure)} |" if limit else ""
+    measure = database.measure
+    name = "CPU" if measure == "cpu" else measure
+    ratio = f" × {BY_NAME[database.limit].label}, {name} |" if limit else ""
     yield f"| | wall, s | CPU, s | peak, MB |{ratio} |"
     yield "| --- | ---: | ---: | ---: |" + (" ---: |" if limit else "") + " --- |"
     for result in found:
         contender = BY_NAME[result.contender]
-        label = f"**{contender.label}**" if contender.role == "ours" else contender.label
-        cells = [label, *_format_numbers(result, limit, database.measure)]
+        cells = [f"**{contender.label}**" if contender.role == "ours" else contender.label]
+        if result.runs:
+            cells += [
+                f"{result.get_median('wall'):.2f}",
+                f"{result.get_median('cpu'):.2f}",
+                f"{result.get_median('memory') / 1e6:.0f}",
+            ]
+            if limit:
+                cells.append(f"{result.get_median(measure) / limit.get_median(measure):.2f}")
+        else:
+            cells += [""] * (4 if limit else 3)
         yield f"| {' | '.join(cells)} | {_remark(results, result, contender)} |"
-
-
-def _name(measure: str) -> str:
-    return "CPU" if measure == "cpu" else measure
-
-
-def _format_numbers(result: Result, limit: Result | None, measure: str) -> list[str]:
-    if not result.runs:
-        return ["", "", ""] + ([""] if limit else [])
-    numbers = [
-        f"{result.get_median('wall'):.2f}",
-        f"{result.get_median('cpu'):.2f}",
-        f"{result.get_median('memory') / 1e6:.0f}",
-    ]
-    if limit:
-        numbers.append(f"{result.get_median(measure) / limit.get_median(measure):.2f}")
-    return numbers
 
 
 def _remark(results: Results, result: Result, contender: Contender) -> str:

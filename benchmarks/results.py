@@ -1,9 +1,9 @@
-"""What was measured, in memory and as JSON."""
+"""Hold what was measured, in memory and as JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -75,10 +75,8 @@ class Results:
     @classmethod
     def load(cls, path: Path) -> Results:
         content = json.loads(path.read_text())
-        content["results"] = [_load_result(result) for result in content["results"]]
+        content["results"] = [
+            Result(**{**result, "runs": [Run(**run) for run in result["runs"]]})
+            for result in content["results"]
+        ]
         return cls(**content)
-
-
-def _load_result(content: dict[str, Any]) -> Result:
-    runs: Sequence[dict[str, Any]] = content.pop("runs")
-    return Result(**content, runs=[Run(**run) for run in runs])

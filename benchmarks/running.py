@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, isinf
 from pathlib import Path
@@ -61,7 +61,11 @@ class DatabaseBench:
         self._run_probes()
 
     def _run_size(self, rows: int, *, rounds: int, results: Results) -> None:
-        self._prepare(rows)
+        print(f"{self.database.label}: {rows:,} rows", flush=True)
+        answer = self.children.ask("prepare.prepare", rows=rows)
+        self.sql = answer["sql"]
+        self.results.servers[self.database.name] = answer["server"]
+        self.results.facts["python"] = answer["python"]
         found = {
             contender.name: Result(self.database.name, rows, contender.name)
             for contender in self.contenders
@@ -81,14 +85,8 @@ class DatabaseBench:
         for contender in self.contenders:
             self._get_path(contender).unlink(missing_ok=True)
 
-    def _prepare(self, rows: int) -> None:
-        print(f"{self.database.label}: {rows:,} rows", flush=True)
-        answer = self.children.ask("prepare.prepare", rows=rows)
-        self.sql = answer["sql"]
-        self.results.servers[self.database.name] = answer["server"]
-        self.results.facts["python"] = answer["python"]
-
     def _count_turns(self, contender: Contender, result: Result, rounds: int) -> int:
+        """Return how many rounds a contender runs: all, or one, or none if it takes too long."""
         if missing := contender.find_missing():
             result.absence = f"not installed: {missing}"
             return 0
@@ -165,21 +163,19 @@ class DatabaseBench:
                 )
 
     def _run_probes(self) -> None:
+        if self.plan.contenders and "ours" not in self.plan.contenders:
+            return
         rows = max(self.plan.sizes)
-        for name in self._get_probes():
+        names = ["statements"]
+        if self.database.name == "postgresql":
+            names += ["first_byte", "small_exports"]
+        for name in names:
             try:
                 answer = self.children.ask(f"probes.{name}.probe", rows=rows)
             except Failure as failure:
                 answer = {"error": str(failure)}
             self.results.probes.setdefault(self.database.name, {})[name] = answer
             print(f"  {name}: {answer}", flush=True)
-
-    def _get_probes(self) -> Iterator[str]:
-        if self.plan.contenders and "ours" not in self.plan.contenders:
-            return
-        yield "statements"
-        if self.database.name == "postgresql":
-            yield from ["first_byte", "small_exports"]
 
     def _get_path(self, contender: Contender) -> Path:
         return self._get_path_of(contender.name)

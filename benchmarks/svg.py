@@ -1,4 +1,4 @@
-"""Pieces of a plot: an axis, labels that keep apart, and marks as SVG."""
+"""Make the pieces of a plot: an axis, labels that keep apart, and marks as SVG."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ def spread(wanted: Sequence[float], distance: float) -> list[float]:
     groups: list[list[float]] = []
     for place in wanted:
         groups.append([place])
-        while len(groups) > 1 and _begin(groups[-1], distance) < _end(groups[-2], distance):
+        while len(groups) > 1:
+            end = _begin(groups[-2], distance) + len(groups[-2]) * distance
+            if _begin(groups[-1], distance) >= end:
+                break
             last = groups.pop()
             groups[-1] += last
     return [
@@ -57,10 +60,6 @@ def spread(wanted: Sequence[float], distance: float) -> list[float]:
 
 def _begin(group: Sequence[float], distance: float) -> float:
     return sum(group) / len(group) - len(group) * distance / 2
-
-
-def _end(group: Sequence[float], distance: float) -> float:
-    return _begin(group, distance) + len(group) * distance
 
 
 def draw_text(

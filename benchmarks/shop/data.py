@@ -1,4 +1,4 @@
-"""The rows of the benchmarks: the same ones on every database and in every run."""
+"""Make the rows of the benchmarks: the same ones on every database and in every run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WORDS = ["please", "ring", "twice", "gift", "fragile", "leave", "at", "the", "do
 # The bits by which a random UUID is known, since MariaDB refuses some others.
 UUID_MASK = ~(0xF << 76 | 0x3 << 62)
 UUID_VERSION = 0x4 << 76 | 0x2 << 62
-START = datetime(2023, 1, 1)
+START = datetime(2023, 1, 1)  # in UTC
 FIRST_DAY = date(2023, 1, 1)
 DAYS = [str(FIRST_DAY + timedelta(days)) for days in range(1024)]
 
@@ -55,11 +55,14 @@ def make_orders(rows: int) -> Iterator[Row]:
     for number in range(1, rows + 1):
         bits = randomness.getrandbits(128)
         low, middle, high = bits & 0xFFFFFFFF, bits >> 32 & 0xFFFFFFFF, bits >> 64 & 0xFFFFFFFF
+        # Every tenth time has no fraction of a second, which is written in another way.
+        microseconds = middle % 1_000_000 if high % 10 else 0
+        ordered_at = START + timedelta(seconds=high % 100_000_000, microseconds=microseconds)
         yield (
             number,
             low % customers + 1 if low % 50 else None,
             f"ord-{low % 1_000_000:06d}-{'abcdefgh'[middle % 8]}",
-            _make_time(high, middle),
+            ordered_at.isoformat(" "),
             middle % 3 > 0,
             f"{middle % 50_000}.{low % 100:02d}",
             high % 9 + 1,
@@ -68,13 +71,6 @@ def make_orders(rows: int) -> Iterator[Row]:
             low / 4_000_003 if middle % 20 else None,
             notes[middle % 1024],
         )
-
-
-def _make_time(high: int, middle: int) -> str:
-    """Return a time in UTC, of which every tenth has no fraction of a second."""
-    microseconds = middle % 1_000_000 if high % 10 else 0
-    moment = START + timedelta(seconds=high % 100_000_000, microseconds=microseconds)
-    return moment.isoformat(" ")
 
 
 def _make_note(number: int, randomness: random.Random) -> str:

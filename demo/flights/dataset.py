@@ -30,7 +30,11 @@ def read_table(name: str) -> Iterator[Row]:
 
 @contextmanager
 def _open_table(name: str) -> Iterator[TextIO]:
-    path = _data_folder() / f"{name}.csv"
+    spec = find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise DataSetNotInstalled(f"The package {PACKAGE!r} is not installed.")
+    path = Path(spec.submodule_search_locations[0]) / "data" / f"{name}.csv"
+    # The largest table is in an archive.
     archive = path.with_name(f"{path.name}.zip")
     if path.exists():
         with path.open(encoding="utf-8", newline="") as lines:
@@ -40,10 +44,3 @@ def _open_table(name: str) -> Iterator[TextIO]:
             yield TextIOWrapper(member, encoding="utf-8", newline="")
     else:
         raise DataSetNotInstalled(f"The package {PACKAGE!r} holds no table {name!r}.")
-
-
-def _data_folder() -> Path:
-    spec = find_spec(PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise DataSetNotInstalled(f"The package {PACKAGE!r} is not installed.")
-    return Path(spec.submodule_search_locations[0]) / "data"

@@ -1,3 +1,5 @@
+"""Register the named exports of the demo."""
+
 from __future__ import annotations
 
 from datetime import date

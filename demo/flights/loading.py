@@ -29,22 +29,22 @@ def delete_all() -> None:
 
 def load_airlines() -> None:
     """Store the airlines."""
-    _store(Airline, _airline, read_table("airlines"))
+    _store(Airline, make_airline, read_table("airlines"))
 
 
 def load_airports() -> None:
     """Store the airports."""
-    _store(Airport, _airport, read_table("airports"))
+    _store(Airport, make_airport, read_table("airports"))
 
 
 def load_planes() -> None:
     """Store the planes."""
-    _store(Plane, _plane, read_table("planes"))
+    _store(Plane, make_plane, read_table("planes"))
 
 
 def load_weather() -> None:
     """Store the weather; the airports must be there."""
-    _store(Weather, _weather, read_table("weather"))
+    _store(Weather, make_weather, read_table("weather"))
 
 
 def load_flights(rows: Iterable[Row]) -> None:
@@ -53,9 +53,11 @@ def load_flights(rows: Iterable[Row]) -> None:
     No flight is lost: the 721 planes and 4 airports that flights name and the tables lack become
     rows that hold their key alone. 2,512 flights name no plane, and 1,556 have no weather report.
     """
-    planes, airports, weather = _get_keys(Plane), _get_keys(Airport), _get_weather_keys()
+    planes, airports = _get_keys(Plane), _get_keys(Airport)
+    reports = Weather.objects.values_list("pk", "origin_id", "time_hour").iterator()
+    weather = {(origin, hour): key for key, origin, hour in reports}
     for batch in _batches(rows):
-        flights = [_flight(row, weather) for row in batch]
+        flights = [make_flight(row, weather) for row in batch]
         _store_missing(Plane, planes, {flight["plane_id"] for flight in flights} - {None})
         _store_missing(Airport, airports, {flight["destination_id"] for flight in flights})
         _insert(Flight, flights)
@@ -68,11 +70,6 @@ def _store(model: type[M], build: Callable[[Row], M], rows: Iterable[Row]) -> No
 
 def _get_keys(model: type[models.Model]) -> set[str]:
     return set(model._default_manager.values_list("pk", flat=True))
-
-
-def _get_weather_keys() -> WeatherKeys:
-    reports = Weather.objects.values_list("pk", "origin_id", "time_hour")
-    return {(origin, hour): key for key, origin, hour in reports.iterator()}
 
 
 def _store_missing(model: type[models.Model], stored: set[str], named: set[str]) -> None:
@@ -89,7 +86,13 @@ def _insert(model: type[models.Model], rows: list[dict[str, Any]]) -> None:
     """
     by_name = {field.attname: field for field in model._meta.concrete_fields}
     fields = [by_name[name] for name in rows[0]]
-    adapters = [_get_adapter(field) for field in fields]
+    # What turns the value of a field into the one that the database takes.
+    by_type = {
+        "DateField": connection.ops.adapt_datefield_value,
+        "DateTimeField": connection.ops.adapt_datetimefield_value,
+        "TimeField": connection.ops.adapt_timefield_value,
+    }
+    adapters = [by_type.get(field.get_internal_type(), lambda value: value) for field in fields]
     quote = connection.ops.quote_name
     columns = ", ".join(quote(field.column) for field in fields)
     marks = ", ".join(["%s"] * len(fields))
@@ -103,27 +106,17 @@ def _insert(model: type[models.Model], rows: list[dict[str, Any]]) -> None:
         )
 
 
-def _get_adapter(field: models.Field[Any, Any]) -> Callable[[Any], Any]:
-    """Return what turns a value of this field into the one that the database takes."""
-    adapters = {
-        "DateField": connection.ops.adapt_datefield_value,
-        "DateTimeField": connection.ops.adapt_datetimefield_value,
-        "TimeField": connection.ops.adapt_timefield_value,
-    }
-    return adapters.get(field.get_internal_type(), lambda value: value)
-
-
 def _batches(rows: Iterable[T]) -> Iterator[list[T]]:
     remaining = iter(rows)
     while batch := list(islice(remaining, BATCH_SIZE)):
         yield batch
 
 
-def _airline(row: Row) -> Airline:
+def make_airline(row: Row) -> Airline:
     return Airline(code=row["carrier"], name=row["name"])
 
 
-def _airport(row: Row) -> Airport:
+def make_airport(row: Row) -> Airport:
     return Airport(
         faa=row["faa"],
         name=row["name"],
@@ -136,7 +129,7 @@ def _airport(row: Row) -> Airport:
     )
 
 
-def _plane(row: Row) -> Plane:
+def make_plane(row: Row) -> Plane:
     return Plane(
         tailnum=row["tailnum"],
         year=_int(row["year"]),
@@ -150,7 +143,7 @@ def _plane(row: Row) -> Plane:
     )
 
 
-def _weather(row: Row) -> Weather:
+def make_weather(row: Row) -> Weather:
     return Weather(
         origin_id=row["origin"],
         time_hour=_hour(row["time_hour"]),
@@ -166,7 +159,8 @@ def _weather(row: Row) -> Weather:
     )
 
 
-def _flight(row: Row, weather: WeatherKeys) -> dict[str, Any]:
+def make_flight(row: Row, weather: WeatherKeys) -> dict[str, Any]:
+    """Return the attributes of a flight by their names."""
     hour = _hour(row["time_hour"])
     scheduled_departure = hour + timedelta(minutes=int(row["minute"]))
     delay = _int(row["dep_delay"])

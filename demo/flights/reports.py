@@ -1,3 +1,5 @@
+"""Build the querysets that the demo exports."""
+
 from __future__ import annotations
 
 from django.db.models import Avg, F, OuterRef, QuerySet, Subquery, Window

@@ -1,3 +1,5 @@
+"""Run jobs without a worker, for a site that is started to be looked at."""
+
 from __future__ import annotations
 
 import logging

@@ -19,9 +19,10 @@ def add_pause(connection: Any, **kwargs: Any) -> None:
     """Teach a new connection the function."""
     if connection.vendor == "sqlite":
         # It is not deterministic: SQLite would call such a one once for all rows.
-        connection.connection.create_function("pause", 1, _pause)
+        connection.connection.create_function("pause", 1, pause)
 
 
-def _pause(seconds: float) -> float:
+def pause(seconds: float) -> float:
+    """Wait for so many seconds, and return them."""
     time.sleep(seconds)
     return seconds

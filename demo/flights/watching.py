@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from threading import Event, Thread
-from typing import NoReturn
 
 from django.db import connection
 from django.utils import timezone
@@ -56,7 +55,15 @@ def _open_display() -> Iterator[Show]:
     if sys.stderr.isatty():
         bar_format = "{l_bar}{bar}| {elapsed}"
         with tqdm(total=100, bar_format=bar_format, ncols=_get_width()) as bar:
-            yield lambda export: _move_bar(bar, export)
+
+            def show(export: QueryExport) -> None:
+                # The window may have another size by now.
+                bar.ncols = _get_width()
+                bar.n = export.progress_percent or 0
+                # In front of the bar, which takes the width that is left.
+                bar.set_description(f"{export.get_state_display()}, {export.row_count or 0:,} rows")
+
+            yield show
     else:
         yield _LinePrinter().show
 
@@ -65,14 +72,6 @@ def _get_width() -> int:
     # Some terminals begin a new line as soon as the last column is written to, and one that does
     # not know its size says 0.
     return (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1
-
-
-def _move_bar(bar: tqdm[NoReturn], export: QueryExport) -> None:
-    # The window may have another size by now.
-    bar.ncols = _get_width()
-    bar.n = export.progress_percent or 0
-    # In front of the bar, which takes the width that is left.
-    bar.set_description(f"{export.get_state_display()}, {export.row_count or 0:,} rows")
 
 
 class _LinePrinter:

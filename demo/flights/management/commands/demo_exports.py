@@ -1,3 +1,5 @@
+"""Make exports of each kind, so that there is something to look at."""
+
 from __future__ import annotations
 
 import logging
@@ -32,14 +34,14 @@ class Command(BaseCommand):
             raise CommandError("No flights are loaded. Load them: python manage.py load_flights")
         # They fail as they should: in their rows, and not on the screen.
         logging.getLogger("django_infra.exporter").setLevel(logging.CRITICAL)
-        made = self._make_missing()
+        made = self.make_missing()
         if verbosity > 0 and made:
             failed = QueryExport.objects.failed().filter(pk__in=made).count()
             self.stdout.write(f"Exports made: {len(made)}. Failed or cancelled of these: {failed}.")
         elif verbosity > 0:
             self.stdout.write("The exports to look at are there already.")
 
-    def _make_missing(self) -> list[str]:
+    def make_missing(self) -> list[str]:
         """Make what neither this command nor a user has made, and return the ids."""
         user = get_user_model().objects.filter(username="demo").first()
         exports = list(QueryExport.objects.values_list("name", "params", "state"))

@@ -1,3 +1,5 @@
+"""Make the users of the demo."""
+
 from __future__ import annotations
 
 from typing import Any

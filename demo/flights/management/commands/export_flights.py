@@ -1,3 +1,5 @@
+"""Export the flights, and show how that goes."""
+
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
@@ -37,11 +39,15 @@ class Command(BaseCommand):
             export = export_queryset(punctuality()[:limit], PUNCTUALITY_HEADERS)
         # What the database says now, not what this process remembers.
         export.refresh_from_db()
-        self._describe(export)
-        self._preview(export)
+        self.describe(export)
+        self.stdout.write(f"\nThe first {PREVIEW_LINES} lines:")
+        with export.file.open() as file:
+            for line in islice(file, PREVIEW_LINES):
+                self.stdout.write(line.decode().rstrip("\r\n"))
         self.stdout.write("\nTry next: make demo-site, then open http://127.0.0.1:8000/")
 
-    def _describe(self, export: QueryExport) -> None:
+    def describe(self, export: QueryExport) -> None:
+        """Print what the row of the export tells."""
         seconds = export.job_time.total_seconds()
         facts = {
             "Export": export.id,
@@ -56,9 +62,3 @@ class Command(BaseCommand):
         }
         for name, fact in facts.items():
             self.stdout.write(f"{name:<16} {fact}")
-
-    def _preview(self, export: QueryExport) -> None:
-        self.stdout.write(f"\nThe first {PREVIEW_LINES} lines:")
-        with export.file.open() as file:
-            for line in islice(file, PREVIEW_LINES):
-                self.stdout.write(line.decode().rstrip("\r\n"))

@@ -1,3 +1,5 @@
+"""Load the data set into the database."""
+
 from __future__ import annotations
 
 from time import perf_counter
@@ -29,26 +31,22 @@ class Command(BaseCommand):
             return
         started = perf_counter()
         try:
-            self._load(verbosity=verbosity)
+            # All or nothing is loaded.
+            with transaction.atomic():
+                loading.delete_all()
+                loading.load_airlines()
+                loading.load_airports()
+                loading.load_planes()
+                loading.load_weather()
+                # None means: no bar unless stderr is a terminal.
+                quiet = None if verbosity > 0 else True
+                rows = read_table("flights")
+                loading.load_flights(tqdm(rows, desc="Loading", unit=" flights", disable=quiet))
         except DataSetNotInstalled as error:
             raise CommandError(f"{error} Install it: {INSTALL_COMMAND}") from error
         if verbosity > 0:
-            self._report(perf_counter() - started)
-
-    @transaction.atomic
-    def _load(self, *, verbosity: int) -> None:
-        loading.delete_all()
-        loading.load_airlines()
-        loading.load_airports()
-        loading.load_planes()
-        loading.load_weather()
-        # None means: no bar unless stderr is a terminal.
-        quiet = None if verbosity > 0 else True
-        rows = read_table("flights")
-        loading.load_flights(tqdm(rows, desc="Loading", unit=" flights", disable=quiet))
-
-    def _report(self, seconds: float) -> None:
-        for model in (Airline, Airport, Plane, Weather, Flight):
-            name = model._meta.verbose_name_plural
-            self.stdout.write(f"{model.objects.count():>9,} {name}")
-        self.stdout.write(self.style.SUCCESS(f"Loaded in {seconds:.1f} s."))
+            seconds = perf_counter() - started
+            for model in (Airline, Airport, Plane, Weather, Flight):
+                name = model._meta.verbose_name_plural
+                self.stdout.write(f"{model.objects.count():>9,} {name}")
+            self.stdout.write(self.style.SUCCESS(f"Loaded in {seconds:.1f} s."))
