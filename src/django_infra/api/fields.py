@@ -12,11 +12,11 @@ from rest_framework.serializers import ListSerializer, Serializer
 from rest_framework.views import APIView
 
 from django_infra.api.narrowing import is_narrowable, make_needs, narrow
-from django_infra.api.selection import MAX_LENGTH, QUERY_PARAM, prune, read_selection
+from django_infra.api.selection import MAX_LENGTH, QUERY_PARAM, AnySerializer, prune, read_selection
 from django_infra.api.serializer_needs import add_serializer
 
 
-class PartialSerializerMixin(Serializer[Any]):
+class PartialSerializerMixin(AnySerializer):
     """Show only what ``?fields=id,author(name)`` asks for.
 
     Objects are shown in part when the serializer is given one, or many, and a request in its

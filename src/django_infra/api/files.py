@@ -49,6 +49,7 @@ class FileStreamResponse(FileResponse):
         last_modified: datetime | None = None,
         chunk_size: int = CHUNK_SIZE,
     ) -> None:
+        # REST framework wraps the request of Django.
         request = getattr(request, "_request", request)
         self.file = file
         try:
@@ -82,8 +83,13 @@ class FileStreamResponse(FileResponse):
 
     def _choose_part(self, request: HttpRequest, filename: str, size: int | None) -> _Part:
         """Return what of the file is to be sent, and set the headers that tell of it."""
-        size = _measure(self.file) if size is None else size
-        can_seek = _can_seek(self.file)
+        can_seek = hasattr(self.file, "seekable") and self.file.seekable()
+        if size is None and isinstance(self.file, File):
+            size = self.file.size
+        elif size is None and can_seek:
+            size = self.file.seek(0, os.SEEK_END)
+        elif size is None:
+            raise ValueError(f"{self.file!r} cannot seek, and must be given with its size.")
         self["Accept-Ranges"] = "bytes" if can_seek else "none"
         span = self._choose_range(request, size) if can_seek else None
         if span is not None and not span:
@@ -95,6 +101,7 @@ class FileStreamResponse(FileResponse):
             self["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{size}"
         part = range(size) if span is None else span
         self["Content-Length"] = str(len(part))
+        # A HEAD gets the headers of the GET, and nothing is read for it.
         if request.method == "HEAD":
             self.file.close()
             return _Part(self.file, 0)
@@ -107,6 +114,7 @@ class FileStreamResponse(FileResponse):
         self.file.close()
         self.status_code = status
         del self["Content-Type"]
+        # A 304 has no length of its own: the header would be that of the file (RFC 9110, 8.6).
         if status != 304:
             self["Content-Length"] = "0"
         return _Part(self.file, 0)
@@ -161,18 +169,6 @@ async def _read_in_thread(part: _Part, chunk_size: int) -> AsyncIterator[bytes]:
         await sync_to_async(part.file.close)()
 
 
-def _can_seek(file: IO[bytes]) -> bool:
-    return hasattr(file, "seekable") and file.seekable()
-
-
-def _measure(file: IO[bytes]) -> int:
-    if isinstance(file, File):
-        return file.size
-    if _can_seek(file):
-        return file.seek(0, os.SEEK_END)
-    raise ValueError(f"{file!r} cannot seek, and must be given with its size.")
-
-
 def _is_plain(file: Any, size: int) -> bool:
     """Return whether the descriptor is at the start of just those bytes that reading gives."""
     # Any other class may decrypt or decompress what it reads.
@@ -197,6 +193,7 @@ def sign_storage_url(
     A storage takes part by a method ``sign_url(name, *, filename, content_type, expires_in)``,
     which gets seconds; those of django-storages for S3, Google and Azure need none.
     """
+    # The storages take whole seconds.
     seconds = int(expires_in.total_seconds()) if isinstance(expires_in, timedelta) else expires_in
     if hasattr(storage, "sign_url"):
         signed: str | None = storage.sign_url(
@@ -215,15 +212,18 @@ def _get_url_options(
     storage: Any, disposition: str, content_type: str, seconds: int
 ) -> dict[str, Any] | None:
     """Return what makes a storage of django-storages sign its URL, known by its attributes."""
+    # S3, whose CloudFront takes other names for the same headers.
     if hasattr(storage, "cloudfront_signer"):
         names = ("ResponseContentDisposition", "ResponseContentType")
         if storage.custom_domain:
             names = ("response-content-disposition", "response-content-type")
         parameters = dict(zip(names, (disposition, content_type), strict=True))
         return {"parameters": parameters, "expire": seconds}
+    # Google Cloud Storage takes the time among the parameters.
     if hasattr(storage, "iam_sign_blob"):
         parameters = {"response_disposition": disposition, "response_type": content_type}
         return {"parameters": parameters | {"expiration": timedelta(seconds=seconds)}}
+    # Azure signs with one of these two, or not at all.
     if hasattr(storage, "expiration_secs") and (storage.account_key or storage.token_credential):
         parameters = {"content_disposition": disposition, "content_type": content_type}
         return {"parameters": parameters, "expire": seconds}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.apps import apps
-from django.db.models import Choices, Exists, OuterRef, Q, QuerySet
+from django.db.models import Choices, Exists, Model, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django_filters import filters as base
 from django_filters.rest_framework import DjangoFilterBackend
@@ -65,22 +65,24 @@ class AnyOfFilter(base.MultipleChoiceFilter):
     field_class = AnyOfField
 
     def __init__(self, *, choices: object, field_name: str | None = None, **kwargs: Any) -> None:
+        # Django's own fields take the class of the choices too.
         if isinstance(choices, type) and issubclass(choices, Choices):
             choices = choices.choices
         # One IN takes the place of an OR of all values, and needs no DISTINCT.
         options = {"distinct": False, "lookup_expr": "in", "null_label": None}
         super().__init__(field_name, **{**options, "choices": choices, **kwargs})
 
-    def filter(self, qs: QuerySet[Any], value: list[str]) -> QuerySet[Any]:
+    def filter(self, qs: QuerySet[Model], value: list[str]) -> QuerySet[Model]:
         return base.Filter.filter(self, qs, value)
 
 
 class BoundsFilter(base.RangeFilter):
     """Rows between two bounds, both of them included, either of which may be missing."""
 
-    def filter(self, qs: QuerySet[Any], value: slice | None) -> QuerySet[Any]:
+    def filter(self, qs: QuerySet[Model], value: slice | None) -> QuerySet[Model]:
         if value is None:
             return qs
+        # No BETWEEN for two bounds: it finds the same rows, and one bound needs these anyway.
         bounds = {"gte": value.start, "lte": value.stop}
         lookups = {
             f"{self.field_name}__{lookup}": bound
@@ -126,7 +128,8 @@ class SearchFilter(base.CharFilter):
         limits = {"max_length": max_length, "max_words": max_words}
         super().__init__(**{"label": "Search", **limits, **kwargs})
 
-    def filter(self, qs: QuerySet[Any], value: str) -> QuerySet[Any]:
+    def filter(self, qs: QuerySet[Model], value: str) -> QuerySet[Model]:
+        # A filter for each word, since the words may be in different fields and related rows.
         for word in dict.fromkeys(value.split()):
             condition = Q()
             for path in self.fields:
@@ -134,7 +137,7 @@ class SearchFilter(base.CharFilter):
             qs = self.get_method(qs)(condition)
         return qs
 
-    def get_condition(self, qs: QuerySet[Any], lookup: str, path: str, word: str) -> Q:
+    def get_condition(self, qs: QuerySet[Model], lookup: str, path: str, word: str) -> Q:
         """Ask by a subquery where a join would give a row several times."""
         if not is_to_many(qs.query, path):
             return Q(**{lookup: word})
@@ -146,9 +149,10 @@ class OrderingFilter(base.OrderingFilter):
 
     base_field_class = OrderingField
 
-    def filter(self, qs: QuerySet[Any], value: list[str] | None) -> QuerySet[Any]:
+    def filter(self, qs: QuerySet[Model], value: list[str] | None) -> QuerySet[Model]:
         if not value:
             return qs
         names = [self.get_ordering_value(param) for param in value]
+        # Without the key rows that are equal could change places between two pages.
         columns = add_primary_key(qs.model, resolve_order(qs.query, names))
         return qs.order_by(*[column.get_order_by() for column in columns])

@@ -36,6 +36,7 @@ DAY = timedelta(days=1)
 def show(value: object) -> str:
     """Return a value as an error message quotes it."""
     text = repr(value)
+    # A message is no place for all that a stranger may send.
     return text if len(text) <= 100 else f"{text[:100]}…"
 
 
@@ -90,6 +91,7 @@ class OrderingWidget(CSVWidget):
     """Read ``?ordering=a&ordering=b`` as ``?ordering=a,b``."""
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> list[str]:
+        # A plain dict, as tests and code pass it, has one value of each name.
         values = data.getlist(name) if hasattr(data, "getlist") else [data.get(name, "")]
         names = (part.strip() for value in values for part in value.split(","))
         return [part for part in dict.fromkeys(names) if part]
@@ -199,6 +201,7 @@ class BoundsField(RangeField):
         super().__init__(fields, *args, **kwargs)
 
     def clean(self, value: Any) -> slice:
+        # Both are looked at, so that whoever got both wrong is told of both at once.
         bounds, faults = [], []
         for suffix, field, text in zip(self.widget.suffixes, self.fields, value, strict=True):
             try:

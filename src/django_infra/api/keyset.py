@@ -9,7 +9,16 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
-from django.db.models import CharField, DecimalField, FloatField, JSONField, Q, QuerySet, TextField
+from django.db.models import (
+    CharField,
+    DecimalField,
+    FloatField,
+    JSONField,
+    Model,
+    Q,
+    QuerySet,
+    TextField,
+)
 from django.db.models.functions import Cast, Left
 from django.utils.functional import cached_property
 
@@ -24,12 +33,12 @@ SORTED_LENGTH = 255
 class Keyset:
     """The rows of a queryset in its order; each carries the values that the order goes by."""
 
-    def __init__(self, queryset: QuerySet[Any]) -> None:
+    def __init__(self, queryset: QuerySet[Model]) -> None:
         refuse_unpageable(queryset)
         self.columns = get_order(queryset)
         refuse_many(queryset, self.columns)
         self.aliases = [f"_order_{number}" for number in range(len(self.columns))]
-        self.queryset: QuerySet[Any] = queryset.annotate(
+        self.queryset: QuerySet[Model] = queryset.annotate(
             **{
                 alias: column.expression
                 for alias, column in zip(self.aliases, self.columns, strict=True)
@@ -78,7 +87,7 @@ class Keyset:
 
     def slice(
         self, position: Sequence[object], *, backward: bool = False, count: int
-    ) -> QuerySet[Any]:
+    ) -> QuerySet[Model]:
         """Return rows from a position on, or from the end that they are read from."""
         columns = [column.reverse() for column in self.columns] if backward else self.columns
         rows = self.queryset.order_by(*[column.get_order_by() for column in columns])
@@ -107,7 +116,7 @@ class Keyset:
         return condition
 
 
-def refuse_many(queryset: QuerySet[Any], columns: Sequence[OrderColumn]) -> None:
+def refuse_many(queryset: QuerySet[Model], columns: Sequence[OrderColumn]) -> None:
     """Raise ImproperlyConfigured for an order by what a row may have several of."""
     for column in columns:
         if column.name and is_to_many(queryset.query, column.name):

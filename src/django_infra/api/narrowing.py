@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from django.db.models import F, Prefetch, QuerySet
+from django.db.models import F, Model, Prefetch, QuerySet
 from django.db.models.constants import LOOKUP_SEP
 from django.db.models.query import ModelIterable
 
@@ -29,7 +29,7 @@ def is_narrowable(queryset: object) -> bool:
     )
 
 
-def make_needs(queryset: QuerySet[Any]) -> Needs:
+def make_needs(queryset: QuerySet[Model]) -> Needs:
     """Begin with what is there anyhow, and with the columns that the order goes by."""
     lookups = get_named_lookups(queryset)
     attributes = [lookup.to_attr for lookup in lookups if lookup.to_attr]
@@ -51,7 +51,7 @@ def get_named_lookups(queryset: Any) -> list[Prefetch[Any]]:
     ]
 
 
-def get_order_names(queryset: QuerySet[Any]) -> Iterator[str]:
+def get_order_names(queryset: QuerySet[Model]) -> Iterator[str]:
     """Yield the names at the beginning of the paths that the order goes by."""
     for item in get_order_items(queryset.query):
         parts = [F(item.removeprefix("-"))] if isinstance(item, str) else flatten(item)
@@ -65,7 +65,7 @@ def flatten(expression: Any) -> list[Any]:
     return list(expression.flatten()) if hasattr(expression, "flatten") else [expression]
 
 
-def narrow(queryset: Any, needs: Needs) -> QuerySet[Any]:
+def narrow(queryset: Any, needs: Needs) -> QuerySet[Model]:
     """Load what is needed; what the view does for rows that are needed whole stays."""
     keep_selected(needs, queryset.query.select_related or {})
     # Rows that are prefetched into an attribute need the columns that tie them to these.
@@ -73,6 +73,7 @@ def narrow(queryset: Any, needs: Needs) -> QuerySet[Any]:
         if lookup.to_attr in needs.taken:
             found = needs.find(lookup.prefetch_through)
             needs.tie(found, Needs(found.related_model))
+    # A prefetch of the view's own may filter or order, and stays as it is where it is asked for.
     kept = [lookup for lookup in queryset._prefetch_related_lookups if is_kept(needs, lookup)]
     plan = Plan(get_path(lookup) for lookup in kept)
     prefetches = [*kept, *plan.get_prefetches(needs)]
@@ -80,13 +81,13 @@ def narrow(queryset: Any, needs: Needs) -> QuerySet[Any]:
     has_own_columns = bool(queryset.query.deferred_loading[0])
     if not (needs.whole and has_own_columns):
         queryset = load(queryset, list(plan.get_selected(needs)), is_whole=needs.whole)
-    narrowed: QuerySet[Any] = queryset.prefetch_related(None).prefetch_related(*prefetches)
+    narrowed: QuerySet[Model] = queryset.prefetch_related(None).prefetch_related(*prefetches)
     return narrowed
 
 
 def load(
-    queryset: QuerySet[Any], nodes: list[tuple[tuple[str, ...], Needs]], *, is_whole: bool
-) -> QuerySet[Any]:
+    queryset: QuerySet[Model], nodes: list[tuple[tuple[str, ...], Needs]], *, is_whole: bool
+) -> QuerySet[Model]:
     """Select the columns of the rows and of those that they are joined with."""
     joined = [LOOKUP_SEP.join(path) for path, _ in nodes if path]
     queryset = queryset.select_related(None)
@@ -102,6 +103,7 @@ def load(
 def keep_selected(needs: Needs, selected: dict[str, Any]) -> None:
     """Go on joining what the view joins, where nobody knows what is read of the rows."""
     for name, inside in selected.items():
+        # Rows of which the fields are known are joined only where these lead to them.
         found = needs.find(name) if needs.whole or name in needs.one else None
         if found is None:
             continue
@@ -133,6 +135,7 @@ class Plan:
 
     def __init__(self, paths: Iterable[str]) -> None:
         self.prefetched = set(paths)
+        # To prefetch a__b is to prefetch a too.
         self.touched = {
             LOOKUP_SEP.join(names[:length])
             for names in (path.split(LOOKUP_SEP) for path in self.prefetched)
@@ -157,6 +160,7 @@ class Plan:
             here = (*accessors, related.accessor)
             path = LOOKUP_SEP.join(here)
             is_joined = is_ours and related in needs.one.values()
+            # A path that the view prefetches along has its rows already.
             if related in needs.many.values() and path not in self.touched:
                 yield Prefetch(path, get_rows(related))
                 continue
@@ -166,7 +170,7 @@ class Plan:
             yield from self.get_prefetches(related, here, is_ours=is_joined)
 
 
-def get_rows(needs: Needs) -> QuerySet[Any]:
+def get_rows(needs: Needs) -> QuerySet[Model]:
     """Return the rows of a relation, narrowed if the queryset of its manager can be."""
     queryset = needs.model._default_manager.all()
     return narrow(queryset, needs) if is_narrowable(queryset) else queryset

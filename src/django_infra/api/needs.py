@@ -31,6 +31,7 @@ class Needs:
     def get_columns(self) -> set[str]:
         """Return the names of the columns to load."""
         opts = self.model._meta
+        # Without its key a row could neither be told from others nor load what it lacks.
         fields = opts.concrete_fields if self.whole else opts.pk_fields
         return self.columns | {field.attname for field in fields}
 
@@ -45,8 +46,10 @@ class Needs:
         try:
             found: Any = opts.get_field(name)
         except FieldDoesNotExist:
+            # An attribute has the accessor's name, author_set, where a lookup has author.
             reverse = {rel.get_accessor_name(): rel for rel in opts.related_objects}
             found = reverse.get(name)
+        # A generic foreign key leads to rows of any model.
         if found is None or (found.is_relation and found.related_model is None):
             return None
         return found
@@ -98,6 +101,7 @@ class Needs:
     def tie(self, found: Any, related: Needs) -> None:
         """Add the columns on both sides by which the rows of a relation find each other."""
         if found.many_to_many:
+            # The table between the two names a column on each side, mostly the keys.
             forward = is_forward(found)
             key = found if forward else found.field
             ends = [key.m2m_target_field_name(), key.m2m_reverse_target_field_name()]

@@ -74,9 +74,10 @@ def get_order_items(query: Query) -> Sequence[Any]:
     return query.get_meta().ordering or ()
 
 
-def get_order(queryset: QuerySet[Any]) -> list[OrderColumn]:
+def get_order(queryset: QuerySet[Model]) -> list[OrderColumn]:
     """Return the columns that the rows are ordered by, with the primary key at the end."""
     columns = resolve_order(queryset.query, get_order_items(queryset.query))
+    # After reverse() Django turns each column round when it writes the SQL.
     if not queryset.query.standard_ordering:
         columns = [column.reverse() for column in columns]
     return add_primary_key(queryset.model, columns)
@@ -89,6 +90,7 @@ def resolve_order(query: Query, items: Iterable[Any]) -> list[OrderColumn]:
 
 def add_primary_key(model: type[Model], columns: list[OrderColumn]) -> list[OrderColumn]:
     """Let the primary key decide between equal rows, in the direction of the last column."""
+    # An index serves columns that run in one direction; a part of the key may be there already.
     names = {column.name for column in columns}
     descending = columns[-1].descending if columns else True
     return columns + [
@@ -100,6 +102,7 @@ def add_primary_key(model: type[Model], columns: list[OrderColumn]) -> list[Orde
 
 def _resolve(query: Query, item: Any) -> Iterator[OrderColumn]:
     """Yield the columns of one item; a relation may be ordered by several."""
+    # A name may stand for a relation's own order; an expression stands for itself.
     if isinstance(item, str):
         yield from _resolve_name(query, item.removeprefix("-"), item.startswith("-"))
         return
@@ -148,6 +151,7 @@ def _get_ordered_relation(query: Query, name: str) -> type[Model] | None:
     fields = _find_fields(query, name)
     if len(fields) < len(names) or not fields[-1].is_relation or names[-1] == "pk":
         return None
+    # By the column of its key, author_id, a relation is ordered as any other column.
     is_key = fields[-1].concrete and not fields[-1].many_to_many
     if is_key and fields[-1].attname == names[-1]:
         return None
@@ -168,6 +172,7 @@ def _find_fields(query: Query, name: str) -> list[Any]:
 
 def _is_nullable(query: Query, name: str) -> bool:
     fields = _find_fields(query, name)
+    # Nobody knows it of an annotation, or of a part of a value such as a key in JSON.
     if not fields or len(fields) < len(name.split(LOOKUP_SEP)):
         return True
     return any(

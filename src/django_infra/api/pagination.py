@@ -37,6 +37,7 @@ class BoundedPageSize:
         text = request.query_params.get(name)
         if text is None:
             return self.page_size
+        # int() refuses thousands of digits, which say no more than the maximum.
         digits = text.lstrip("0")
         if not (digits.isascii() and digits.isdecimal()):
             raise ValidationError({name: [f"{show(text)} is not a positive whole number."]})
@@ -137,6 +138,7 @@ class KeysetPagination(BoundedPageSize, BasePagination):
         order = self.keyset.order
         text = encode_cursor(Cursor(backward, values), order=order)
         if len(text) > MAX_CURSOR_LENGTH:
+            # The key alone finds the row again, and the row has the values.
             keys = self.keyset.get_key_indexes()
             short = [value if index in keys else TOO_LONG for index, value in enumerate(values)]
             text = encode_cursor(Cursor(backward, short), order=order)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from drf_spectacular.contrib.django_filters import DjangoFilterExtension
 from drf_spectacular.drainage import has_override
@@ -22,17 +22,20 @@ from django_infra.api.filters import (
 )
 from django_infra.api.form_fields import get_keys
 
+# A piece of an OpenAPI document.
+Schema: TypeAlias = dict[str, Any]
+
 # For views of one object, whose filter backends do not get into a schema by themselves.
 FIELDS_PARAMETER = OpenApiParameter(
     get_fields_parameter()["name"],
     get_fields_parameter()["schema"],
     description=get_fields_parameter()["description"],
 )
-NUMBERS: dict[type, dict[str, Any]] = {
+NUMBERS: dict[type, Schema] = {
     IntegerRangeFilter: {"type": "integer", "format": "int64"},
     DecimalRangeFilter: {"type": "number"},
 }
-TIMES: dict[type, dict[str, Any]] = {
+TIMES: dict[type, Schema] = {
     DateRangeFilter: {"type": "string", "format": "date"},
     DateTimeRangeFilter: {"type": "string", "format": "date-time"},
 }
@@ -45,7 +48,8 @@ class FilterBackendExtension(DjangoFilterExtension):  # type: ignore[no-untyped-
 
     def resolve_filter_field(
         self, auto_schema: Any, model: Any, filterset_class: Any, field_name: str, filter_field: Any
-    ) -> list[dict[str, Any]]:
+    ) -> list[Schema]:
+        # Where the project filters or describes by itself, it knows better.
         is_special = filter_field.method or has_override(filter_field, "field")
         parameters = [] if is_special else get_parameters(field_name, filter_field)
         if not parameters:
@@ -57,7 +61,7 @@ class FilterBackendExtension(DjangoFilterExtension):  # type: ignore[no-untyped-
         return [{**parameter, **can_be_empty} for parameter in parameters]
 
 
-def get_parameters(name: str, filter_field: Any) -> list[dict[str, Any]]:
+def get_parameters(name: str, filter_field: Any) -> list[Schema]:
     """Return the parameters of a filter of this package; none for others."""
     if isinstance(filter_field, AnyOfFilter):
         return [get_any_of_parameter(name, filter_field)]
@@ -75,12 +79,13 @@ def get_parameters(name: str, filter_field: Any) -> list[dict[str, Any]]:
     return []
 
 
-def get_any_of_parameter(name: str, filter_field: AnyOfFilter) -> dict[str, Any]:
+def get_any_of_parameter(name: str, filter_field: AnyOfFilter) -> Schema:
     """Describe a parameter that may come several times."""
     # A function that makes the choices may ask the database, and a schema is made without one.
     keys = [] if callable(filter_field.extra["choices"]) else get_keys(filter_field.field)
+    # A schema has one type, so that choices of several are texts, as in the URL.
     is_integer = keys and all(isinstance(key, int) for key in keys)
-    schema: dict[str, Any] = {"type": "integer" if is_integer else "string"}
+    schema: Schema = {"type": "integer" if is_integer else "string"}
     if keys:
         schema["enum"] = keys
     parameter = get_parameter(
@@ -90,8 +95,8 @@ def get_any_of_parameter(name: str, filter_field: AnyOfFilter) -> dict[str, Any]
 
 
 def get_bounds_parameters(
-    name: str, filter_field: Any, schema: dict[str, Any], bounds: dict[str, str]
-) -> list[dict[str, Any]]:
+    name: str, filter_field: Any, schema: Schema, bounds: dict[str, str]
+) -> list[Schema]:
     """Describe the two parameters of a range."""
     return [
         get_parameter(f"{name}_{suffix}", filter_field, schema, description)
@@ -99,9 +104,7 @@ def get_bounds_parameters(
     ]
 
 
-def get_parameter(
-    name: str, filter_field: Any, schema: dict[str, Any], description: str
-) -> dict[str, Any]:
+def get_parameter(name: str, filter_field: Any, schema: Schema, description: str) -> Schema:
     """Describe a parameter, in the words of its filter's own ``help_text`` if it has some."""
     description = filter_field.extra.get("help_text") or description
     return build_parameter_type(
@@ -115,10 +118,9 @@ class PartialSerializerExtension(OpenApiSerializerExtension):  # type: ignore[no
     target_class = "django_infra.api.fields.PartialSerializerMixin"
     match_subclasses = True
 
-    def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
-        schema: dict[str, Any] = auto_schema._map_serializer(
-            self.target, direction, bypass_extensions=True
-        )
+    def map_serializer(self, auto_schema: Any, direction: Any) -> Schema:
+        schema: Schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
+        # The mixin tells programmers what it does; a schema tells whoever calls the API.
         if schema.get("description") == get_doc(PartialSerializerMixin):
             del schema["description"]
         # Without COMPONENT_SPLIT_REQUEST requests and responses share one component.

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from rest_framework.exceptions import ValidationError
-from rest_framework.serializers import ListSerializer, Serializer
+from rest_framework.request import Request
+from rest_framework.serializers import Field, ListSerializer, Serializer
 
 from django_infra.api.form_fields import show, show_choices
 
@@ -20,14 +21,18 @@ TOKEN = re.compile(r"[(),]|[^\s(),]+")
 
 # Names with what is asked for inside them; None is all of it.
 Selection: TypeAlias = "dict[str, Selection | None]"
+# A serializer of objects of any class.
+AnySerializer: TypeAlias = Serializer[Any]
+AnyField: TypeAlias = "Field[Any, Any, Any, Any]"
 
 
 class InvalidSelection(ValueError):
     """The text is not a list of names."""
 
 
-def read_selection(request: Any, serializer: Serializer[Any]) -> Selection | None:
+def read_selection(request: Request, serializer: AnySerializer) -> Selection | None:
     """Return what a request asks for; raise ValidationError if it is not in the serializer."""
+    # A parameter that comes twice asks for both.
     texts = [text for text in request.GET.getlist(QUERY_PARAM) if text.strip()]
     if not texts:
         return None
@@ -65,6 +70,7 @@ def _parse_names(tokens: deque[str], *, depth: int) -> Selection:
             inside = _parse_names(tokens, depth=depth + 1)
             if not tokens or tokens.popleft() != ")":
                 raise InvalidSelection("Expected ')' after the names in '('.")
+        # What is asked for twice is shown with all that either asks for.
         selection[name] = _unite(selection[name], inside) if name in selection else inside
         if not tokens or tokens[0] != ",":
             return selection
@@ -72,6 +78,7 @@ def _parse_names(tokens: deque[str], *, depth: int) -> Selection:
 
 
 def _unite(one: Selection | None, other: Selection | None) -> Selection | None:
+    # All of it is more than any part.
     if one is None or other is None:
         return None
     united = {**one, **other}
@@ -80,7 +87,7 @@ def _unite(one: Selection | None, other: Selection | None) -> Selection | None:
     return united
 
 
-def find_faults(serializer: Serializer[Any], selection: Selection, path: str = "") -> Iterator[str]:
+def find_faults(serializer: AnySerializer, selection: Selection, path: str = "") -> Iterator[str]:
     """Yield what of the selection is not in the serializer."""
     readable = get_readable(serializer)
     if unknown := [show(path + name) for name in selection if name not in readable]:
@@ -96,20 +103,20 @@ def find_faults(serializer: Serializer[Any], selection: Selection, path: str = "
             yield from find_faults(nested, inside, f"{path}{name}.")
 
 
-def get_readable(serializer: Serializer[Any]) -> dict[str, Any]:
+def get_readable(serializer: AnySerializer) -> dict[str, AnyField]:
     """Return the fields of the output, by name."""
     fields = serializer.fields.items()
     return {name: field for name, field in fields if not field.write_only}
 
 
-def get_nested(field: object) -> Serializer[Any] | None:
+def get_nested(field: object) -> AnySerializer | None:
     """Return the serializer that a field shows one or many objects with."""
     if isinstance(field, ListSerializer):
         field = field.child
     return field if isinstance(field, Serializer) else None
 
 
-def prune(serializer: Serializer[Any], selection: Selection) -> None:
+def prune(serializer: AnySerializer, selection: Selection) -> None:
     """Take away the fields that are not asked for."""
     for name, field in list(serializer.fields.items()):
         inside = selection.get(name)

@@ -14,17 +14,18 @@ from rest_framework.relations import (
     RelatedField,
     SlugRelatedField,
 )
-from rest_framework.serializers import ListSerializer, Serializer
+from rest_framework.serializers import ListSerializer
 
 from django_infra.api.needs import Needs, is_followed
-from django_infra.api.selection import Selection, get_nested, get_readable
+from django_infra.api.selection import AnySerializer, Selection, get_nested, get_readable
 
 
 def add_serializer(
-    needs: Needs, serializer: Serializer[Any], selection: Selection | None = None
+    needs: Needs, serializer: AnySerializer, selection: Selection | None = None
 ) -> None:
     """Add what the asked for fields of a serializer read."""
     requires = get_requires(serializer)
+    # Code of the project's own may read what it likes, unless it declares what that is.
     if is_custom(serializer, "to_representation") and "*" not in requires:
         needs.whole = True
     for path in requires.get("*", ()):
@@ -36,7 +37,7 @@ def add_serializer(
             _add_field(needs, field, requires, selection[name])
 
 
-def get_requires(serializer: Serializer[Any]) -> Mapping[str, Any]:
+def get_requires(serializer: AnySerializer) -> Mapping[str, Any]:
     """Return the paths that ``Meta.requires`` declares for each field."""
     requires: Mapping[str, Any] = getattr(getattr(serializer, "Meta", None), "requires", {})
     return requires
@@ -70,6 +71,7 @@ def _add_source(needs: Needs, field: Any, selection: Selection | None) -> None:
     if isinstance(field, HyperlinkedIdentityField):
         _add_shown(needs, field)
         return
+    # Each name of a source is an attribute: a column, a relation, or something of the model's own.
     names = [] if is_custom(field, "get_attribute") else field.source_attrs
     for position, name in enumerate(names, start=1):
         found = needs.find(name)
@@ -85,6 +87,7 @@ def _add_source(needs: Needs, field: Any, selection: Selection | None) -> None:
             _add_relation(needs, found, field, selection)
             return
         if found.many_to_many or found.one_to_many:
+            # An attribute of a manager is code that nobody knows.
             break
         needs = needs.follow(found)
     needs.whole = True
@@ -92,11 +95,13 @@ def _add_source(needs: Needs, field: Any, selection: Selection | None) -> None:
 
 def _add_relation(needs: Needs, found: Any, field: Any, selection: Selection | None) -> None:
     target = field.child_relation if isinstance(field, ManyRelatedField) else field
+    # The key of the other row stands in this one, so that no row has to be loaded for it.
     if found.concrete and not found.many_to_many and is_key_alone(target):
         needs.add_column(found)
         return
     related = needs.follow(found)
     nested = get_nested(field)
+    # A list that represents itself in its own way may read the rows in any way.
     if nested is not None and not (
         isinstance(field, ListSerializer) and is_custom(field, "to_representation")
     ):

@@ -14,6 +14,7 @@ def is_in_transaction(using: str) -> bool:
     This is ``atomic()``, or a connection whose autocommit was switched off.
     """
     connection = connections[using]
+    # A connection that is not open yet has no autocommit that could tell.
     return connection.in_atomic_block or (
         connection.connection is not None and not connection.autocommit
     )

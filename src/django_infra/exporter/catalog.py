@@ -86,6 +86,7 @@ def _describe_field(
 
 def _list_choices(field: forms.Field) -> list[dict[str, Any]] | None:
     """Return the choices, or None where there are none, or more than a page should hold."""
+    # Django keeps the choices of this one in its widget.
     if isinstance(field, forms.NullBooleanField):
         choices: Iterable[tuple[object, object]] = [(True, _("Yes")), (False, _("No"))]
     elif isinstance(field, forms.ModelChoiceField):
@@ -98,6 +99,7 @@ def _list_choices(field: forms.Field) -> list[dict[str, Any]] | None:
         choices = _flatten(cast(Iterable[Any], field.choices))
     else:
         return None
+    # One more than is shown tells that there are too many, without a COUNT.
     found = list(islice(choices, MAX_CHOICES + 1))
     if len(found) > MAX_CHOICES:
         return None
@@ -107,6 +109,7 @@ def _list_choices(field: forms.Field) -> list[dict[str, Any]] | None:
 def _flatten(choices: Iterable[Any]) -> Iterator[tuple[object, object]]:
     """Yield the choices, those in groups too, but not the empty one."""
     for value, label in choices:
+        # A group is a pair as well: its label, and a list of choices.
         if isinstance(label, list | tuple):
             yield from _flatten(label)
         elif value not in (None, ""):

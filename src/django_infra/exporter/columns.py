@@ -61,6 +61,7 @@ Values: TypeAlias = Iterable[str | Column] | Mapping[str, Value]
 
 
 def _is_expression(value: object) -> bool:
+    # An OrderBy can be resolved too, and is no value.
     return hasattr(value, "resolve_expression") and not isinstance(value, OrderBy)
 
 
@@ -107,12 +108,20 @@ def select(qs: AnyQuerySet, values: Values) -> Selection:
         queryset, positions = _select_values(qs, columns)
     except REFUSALS as error:
         raise _explain(qs, columns, error) from error
-    _check_compiles(queryset)
+    try:
+        # Django says some things only when it makes SQL of the expressions: better now than later.
+        _copy_query(queryset.query).get_compiler(queryset.db).as_sql()
+    except (FieldError, TypeError, ValueError) as error:
+        raise InvalidValues(f"Cannot export values from {qs.model._meta.label}: {error}") from error
+    except (EmptyResultSet, FullResultSet, Error):
+        # No rows is no mistake, and what the database objects to belongs to the run.
+        pass
     return Selection(queryset.using(qs.db), columns, positions)
 
 
 def read_columns(values: Values | None) -> Sequence[Column]:
     """Return the columns with their headers as text; raise InvalidValues for what is none."""
+    # A text is a sequence of letters, and a set has no order.
     if values is None or isinstance(values, str | bytes | set | frozenset):
         raise InvalidValues(
             f"values must be an ordered collection of field names, not {reprlib.repr(values)}. "
@@ -232,16 +241,3 @@ def _explain(qs: AnyQuerySet, columns: Sequence[Column], error: Exception) -> In
         )
     # Each column can be had alone, and not all of them together.
     return InvalidValues(f"Cannot export values from {label}: {error}")
-
-
-def _check_compiles(queryset: AnyQuerySet) -> None:
-    """Raise now what Django says only when it makes SQL of the expressions."""
-    try:
-        _copy_query(queryset.query).get_compiler(queryset.db).as_sql()
-    except (FieldError, TypeError, ValueError) as error:
-        raise InvalidValues(
-            f"Cannot export values from {queryset.model._meta.label}: {error}"
-        ) from error
-    except (EmptyResultSet, FullResultSet, Error):
-        # No rows is no mistake, and what the database objects to belongs to the run.
-        return

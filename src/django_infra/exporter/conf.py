@@ -18,6 +18,9 @@ SESSION_SETTING = re.compile(r"@?[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 class Settings:
     """Typed, uncached view of the ``EXPORTER_*`` settings."""
 
+    # Nothing is kept, so that override_settings() works in tests. The system checks tell what is
+    # wrong with a value; here only those are refused that would do harm without an error.
+
     @property
     def storage(self) -> str:
         """Alias in STORAGES of the storage that receives the files."""

@@ -63,6 +63,7 @@ def _find_faults_of_form(export: NamedExport) -> Iterator[str]:
     if not (isinstance(form_class, type) and issubclass(form_class, BaseForm)):
         yield f"its form_class is {form_class!r}, but must be a subclass of django.forms.Form"
         return
+    # Fields that a form adds when it is made are looked at when somebody asks.
     for name, field in getattr(form_class, "base_fields", {}).items():
         if isinstance(field, FileField):
             yield f"its form has the file field {name!r}, and a job carries no files"

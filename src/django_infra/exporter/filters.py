@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth import get_user_model
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 from django_filters import rest_framework as filters
@@ -42,7 +42,7 @@ class UserKeyFilter(filters.CharFilter):
 class ExportSearchFilter(SearchFilter):
     """Search the file's own name alone: nobody is told of the folders of the storage."""
 
-    def get_condition(self, qs: QuerySet[Any], lookup: str, path: str, word: str) -> Q:
+    def get_condition(self, qs: QuerySet[Model], lookup: str, path: str, word: str) -> Q:
         if path != "file_path":
             return super().get_condition(qs, lookup, path, word)
         # No name holds a slash.
@@ -84,7 +84,7 @@ class QueryExportFilterSet(filters.FilterSet):
         fields: list[str] = []
 
     def __init__(
-        self, data: QueryDict | None = None, queryset: QuerySet[Any] | None = None, **kwargs: Any
+        self, data: QueryDict | None = None, queryset: QuerySet[Model] | None = None, **kwargs: Any
     ) -> None:
         renderer = getattr(kwargs.get("request"), "accepted_renderer", None)
         name = None if renderer is None else renderer.format

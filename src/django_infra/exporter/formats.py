@@ -58,6 +58,7 @@ def get_formats() -> dict[str, dict[str, Any]]:
 
 def check_format_name(name: object) -> None:
     """Raise InvalidFormatSetting unless the name can be an extension."""
+    # Extensions are compared in lower case, so that a name in capitals would never be found.
     is_extension = isinstance(name, str) and re.fullmatch(r"[a-z0-9]+", name)
     if not is_extension or len(str(name)) > MAX_FORMAT_LENGTH:
         raise InvalidFormatSetting(
@@ -81,6 +82,7 @@ def choose_format(
                 f"Unsupported format {format!r}. Supported: {supported}{suggest_extra(format)}."
             )
         return format
+    # Neither is given: the path is made later, with the extension of the format.
     if file_path is None:
         return offered[0]
     extension = posixpath.splitext(file_path)[1].removeprefix(".").lower()

@@ -15,12 +15,14 @@ SALT = "django_infra.exporter.links"
 
 def sign(export_id: str, *, expires: timedelta | float) -> str:
     """Return what ``read()`` takes until ``expires``, a timedelta or seconds, is over."""
+    # A bool is an int too, and says nothing of a time.
     is_number = isinstance(expires, int | float) and not isinstance(expires, bool)
     if not (is_number or isinstance(expires, timedelta)):
         raise InvalidLimit(f"expires is {expires!r}, but must be a timedelta or seconds.")
     seconds = expires.total_seconds() if isinstance(expires, timedelta) else expires
     if not 0 < seconds <= MAX_PERIOD.total_seconds():
         raise InvalidLimit(f"expires is {expires!r}, but must be positive, and a century at most.")
+    # The end is a part of what is signed, so that each link has a life of its own.
     return signing.dumps([export_id, time.time() + seconds], salt=SALT)
 
 

@@ -65,6 +65,7 @@ def check_media_urls(
 
 def _get_file_system() -> FileSystemStorage | None:
     """Return the storage of the exports if it can be used, and is a folder."""
+    # What is wrong with the settings has checks of its own.
     if any(check_storage()) or any(check_path_prefix()):
         return None
     storage = storages[conf.storage]

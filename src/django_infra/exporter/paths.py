@@ -57,6 +57,7 @@ def make_attempt_path(path: str, *, attempt: int, token: str) -> str:
     folder, name = posixpath.split(path)
     stem, extension = posixpath.splitext(name)
     suffix = f"-{attempt}-{token[:ATTEMPT_TOKEN_LENGTH]}{extension}"
+    # What is too long loses its innermost folders first, and then the end of its name.
     while len(folder) + len(suffix) + 1 > MAX_PATH_LENGTH:
         folder = posixpath.dirname(folder)
     while (

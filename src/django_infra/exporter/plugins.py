@@ -27,8 +27,10 @@ def load(
             f"{setting} is {definition!r}, but must be a dict whose 'BACKEND' is the dotted path "
             f"of a {base.__name__}."
         )
+    # A runner has a default, so that its setting may give options alone.
     path, options = definition.get("BACKEND", default), definition.get("OPTIONS", {})
     found = import_subclass(path, base, setting=f"{setting}['BACKEND']", error_class=error_class)
+    # A constructor says by these two what it does not take; other errors are its own.
     try:
         return found(**options)
     except (TypeError, ValueError) as error:
@@ -48,6 +50,7 @@ def import_subclass(
     """Return the class; raise the error, which names the setting, if there is none or another."""
     try:
         found = import_string(path)
+    # Importing a module may raise anything; these are what a wrong path raises.
     except (ImportError, TypeError, ValueError, AttributeError) as error:
         raise error_class(
             f"{setting} is {path!r}, but must be the dotted path of a {base.__name__}: {error}"

@@ -60,10 +60,12 @@ class Registry:
         Raises UnknownExport, and InvalidNamedExport for a declaration that cannot work.
         """
         for export in self.exports:
+            # A declaration that cannot work is an error for whoever asks for it, and no other.
             if export.name == name:
                 for fault in self.find_faults(export):
                     raise InvalidNamedExport(f"The named export {name!r} cannot work: {fault}.")
                 return export
+        # Names that are not offered are not told either.
         listed = sorted(repr(export.name) for export in self.exports if export.is_listed)
         names = ", ".join(listed) or "none"
         raise UnknownExport(f"No export is registered as {name!r}. Registered: {names}.")

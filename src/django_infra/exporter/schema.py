@@ -55,6 +55,7 @@ class DetailSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField()
 
 
+# The answers that several operations share, by their status.
 REFUSED = {
     401: OpenApiResponse(DetailSerializer, _("Nobody is logged in.")),
     403: OpenApiResponse(DetailSerializer, _("Nobody is logged in, or the user may not.")),
@@ -83,6 +84,7 @@ RANGE = OpenApiParameter("Range", str, OpenApiParameter.HEADER)
 
 def describe_download(summary: str, refused: dict[int, Any]) -> Any:
     """Return what all ways of getting a file have in common."""
+    # Whole files and parts of them have the media types of the project's formats.
     types = sorted({get_content_type(name).partition(";")[0] for name in get_formats()})
     files = {
         (status, content_type): OpenApiTypes.BINARY

@@ -48,6 +48,7 @@ class Untracked:
     def beat(self, *, row_count: int, progress_percent: int | None) -> bool:
         return True
 
+    # Without a row there is no lease, no cancelling, and no path that a sweeper must spare.
     def hold_path(self) -> bool:
         return False
 

@@ -15,6 +15,7 @@ Pair = tuple[str, str]
 def read_pair(text: str) -> Pair:
     """Split ``key=value`` at the first sign."""
     key, sign, value = text.partition("=")
+    # An empty value is one, as in name= for the rows without a name.
     if not key or not sign:
         raise argparse.ArgumentTypeError(f"{text!r} must have the form key=value.")
     try:

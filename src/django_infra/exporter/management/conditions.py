@@ -27,12 +27,31 @@ def read_condition(queryset: QuerySet[Model], key: str, text: str) -> Q:
     """
     field, lookup = _find_compared(queryset, key)
     try:
-        return Q((key, _read(field, lookup, text)))
+        if issubclass(lookup, IsNull):
+            value: object = read_boolean(text)
+        elif issubclass(lookup, In):
+            value = read_values(field, text)
+        elif issubclass(lookup, Range):
+            value = read_bounds(field, text)
+        elif lookup.lookup_name in {"has_keys", "has_any_keys"}:
+            value = split(text)
+        elif not lookup.prepare_rhs:
+            # Patterns, regular expressions and keys are text, whatever the field is.
+            value = text
+        elif hasattr(lookup, "type_mapping"):
+            raise ValueError("the lookup takes a range; use __range, or __gte and __lt")
+        else:
+            # A range contains ranges and values, which only the text tells apart.
+            is_value = "," not in text and text.strip() != "empty"
+            if lookup.lookup_name == "contains" and is_range(field) and is_value:
+                field = field.base_field
+            value = read_value(field, text)
     except (OverflowError, TypeError, ValueError, ValidationError) as error:
         reason = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
         raise CommandError(
             f"Cannot read {text!r} of --filter {key}: {reason.rstrip('.')}."
         ) from error
+    return Q((key, value))
 
 
 def _find_compared(queryset: QuerySet[Model], key: str) -> tuple[Any, Any]:
@@ -51,25 +70,3 @@ def _find_compared(queryset: QuerySet[Model], key: str) -> tuple[Any, Any]:
         left = query.try_transform(left, name)
         lookup = left.get_lookup("exact")
     return left.output_field, lookup
-
-
-def _read(field: Any, lookup: Any, text: str) -> object:
-    """Return what the lookup compares the field with."""
-    if issubclass(lookup, IsNull):
-        return read_boolean(text)
-    if issubclass(lookup, In):
-        return read_values(field, text)
-    if issubclass(lookup, Range):
-        return read_bounds(field, text)
-    if lookup.lookup_name in {"has_keys", "has_any_keys"}:
-        return split(text)
-    # Patterns, regular expressions and keys are text, whatever the field is.
-    if not lookup.prepare_rhs:
-        return text
-    if hasattr(lookup, "type_mapping"):
-        raise ValueError("the lookup takes a range; use __range, or __gte and __lt")
-    # A range contains ranges and values, which only the text tells apart.
-    is_value = "," not in text and text.strip() != "empty"
-    if lookup.lookup_name == "contains" and is_range(field) and is_value:
-        field = field.base_field
-    return read_value(field, text)

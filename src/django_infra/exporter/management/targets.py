@@ -156,6 +156,7 @@ class NamedTarget:
 
 def find_target(options: dict[str, Any]) -> Target:
     """Return the named export of the name, or else the model."""
+    # A named export may be called as a model is, and was given its name on purpose.
     name = options["name"]
     try:
         named = registry.get(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 def show_line(text: str) -> str:
     """Return the text in one line, with what does not print written as in Python."""
+    # isprintable() is also False for what hides text or turns its direction round.
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )

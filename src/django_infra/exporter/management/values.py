@@ -27,6 +27,7 @@ DAY = timedelta(days=1)
 
 def read_value(field: Any, text: str) -> object:
     """Return what the text is for the field; raise ValueError or ValidationError otherwise."""
+    # A relation is compared by the key of the other row, which may be a relation itself.
     while field.remote_field:
         field = field.target_field
     if is_range(field):
@@ -46,6 +47,7 @@ def read_value(field: Any, text: str) -> object:
 
 def read_values(field: Any, text: str) -> list[object]:
     """Return the values that the text has between commas."""
+    # In JSON a comma may stand within a value, where the commas of CSV would cut it.
     if isinstance(field, models.JSONField):
         return list(_load(f"[{text}]"))
     if is_array(field):
@@ -147,6 +149,7 @@ def read_address(field: AnyField, text: str) -> object:
     value = field.to_python(text)
     if not value:
         raise ValueError("it is no IP address")
+    # to_python() takes an address of either version.
     field.run_validators(value)
     return value
 
@@ -198,6 +201,7 @@ def read_range(field: Any, text: str) -> object:
     if (found := RANGE.fullmatch(text.strip())) is None:
         raise ValueError("a range is written as in [1,9)")
     opening, *ends, closing = found.groups()
+    # Without brackets it is [lower,upper), which is PostgreSQL's default.
     if bool(opening) != bool(closing):
         raise ValueError("a range has both of its brackets, as in [1,9), or none")
     lower: Any

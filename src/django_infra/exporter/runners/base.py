@@ -29,6 +29,7 @@ class Runner(ABC):
 
     def find_faults(self) -> Iterator[str]:
         """Yield what would keep ``enqueue()`` from working, without asking any server."""
+        # A generator that yields nothing, for subclasses that have nothing to say.
         yield from ()
 
     @property

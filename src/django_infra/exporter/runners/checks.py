@@ -15,6 +15,7 @@ def check_runner(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: object
 ) -> list[CheckMessage]:
     """Check EXPORTER_RUNNER, and let the runner check itself."""
+    # Some runners cannot even be made: a path is wrong, or a package is missing.
     try:
         faults = list(get_runner().find_faults())
     except InvalidSetting as error:

@@ -16,6 +16,7 @@ def check_waiting(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: object
 ) -> list[CheckMessage]:
     """Warn when change lists are exported while the browser waits, since nobody has chosen so."""
+    # Whoever has set it has chosen, the runner of this process too.
     if hasattr(settings, "EXPORTER_RUNNER") or not (labels := list_exported_models()):
         return []
     return [

@@ -134,6 +134,7 @@ class Command(BaseCommand):
         """Export as any caller does, with a row; print the name of the file."""
         with self._watch(options) as watch:
             export = target.export(options["path"], format=options["format"], watch=watch)
+        # A job that has to be tried again later goes to the workers.
         if export.state != ExportState.SUCCESS:
             error = show_lines(export.error_log)
             raise CommandError(error or f"{export.id} was taken by a worker.")
@@ -169,6 +170,7 @@ class Command(BaseCommand):
     @contextmanager
     def _watch(self, options: dict[str, Any]) -> Iterator[Watch | None]:
         """Draw the progress where somebody sees it, and not among the rows."""
+        # Django wraps the stream, and a bar draws on what is below.
         stderr: Any = self.stderr
         is_quiet = options["no_progress"] or options["verbosity"] == 0
         is_among_rows = options["output"] == STDOUT and self.stdout.isatty()

@@ -74,6 +74,7 @@ class Command(BaseCommand):
 
 def describe(export: Any, now: datetime) -> dict[str, Any]:
     """Return what is to be known of an export, times in seconds."""
+    # Only what is unfinished is expected to have a heartbeat.
     is_unfinished = export.state in UNFINISHED
     time = export.job_time
     if export.state == ExportState.PROCESSING and export.start_time:
@@ -100,6 +101,7 @@ def _get_seconds(time: timedelta | None) -> float | None:
 
 def format_time(seconds: float) -> str:
     """Return the two largest units."""
+    # Whoever looks for a stuck export needs the order of magnitude.
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
     if days:
         return f"{days:.0f}d {hours % 24:.0f}h"

@@ -14,6 +14,7 @@ class Command(BaseCommand):
     help = "Put an end to the exports whose process is gone, or have a worker take them over."
 
     def handle(self, *, verbosity: int, **options: Any) -> None:
+        # The runner knows how a job gets to a worker, which has to take over what is lost.
         try:
             recovery = get_runner().recover()
         except InvalidSetting as error:
