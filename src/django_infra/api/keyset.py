@@ -12,6 +12,9 @@ from django.db import connections
 from django.db.models import (
     CharField,
     DecimalField,
+    Expression,
+    F,
+    Field,
     FloatField,
     JSONField,
     Model,
@@ -123,7 +126,9 @@ def refuse_many(queryset: QuerySet[Model], columns: Sequence[OrderColumn]) -> No
             raise ImproperlyConfigured(f"{column.name!r} gives a row many places in the order.")
 
 
-def make_comparable(expression: Any, field: Any, vendor: str) -> Any:
+def make_comparable(
+    expression: Expression | F, field: Field[Any, Any], vendor: str
+) -> Expression | F:
     """Replace what a database orders in another way than it compares it."""
     if vendor == "sqlite" and isinstance(field, DecimalField):
         # It stores them as floats, of which Django shows fifteen digits.

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db.models import F, Model, QuerySet
 from django.db.models.constants import LOOKUP_SEP
-from django.db.models.expressions import OrderBy
+from django.db.models.expressions import Expression, OrderBy
 from django.db.models.functions import Random
 from django.db.models.sql import Query
 
@@ -18,7 +18,7 @@ from django.db.models.sql import Query
 class OrderColumn:
     """A column to order by; without ``nulls_first`` nulls are last, whatever the direction."""
 
-    expression: Any
+    expression: Expression | F
     descending: bool
     nulls_first: bool = False
     nullable: bool = True

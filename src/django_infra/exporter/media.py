@@ -91,28 +91,22 @@ def _unwrap(view: object) -> dict[str, object] | None:
     """Return the arguments that wrappers give to ``serve``, or None if it is not for everyone."""
     arguments: dict[str, object] = {}
     is_served = False
-    for each in _list_wrapped(view):
+    wrapped = [view]
+    # The outermost comes first; the list grows by what each holds, in whatever way it holds it.
+    for each in wrapped:
         if getattr(each, "__globals__", {}).get("__name__", "").startswith(GUARDS):
             return None
         # Of partials within each other, the outer one decides.
         arguments = {**getattr(each, "keywords", {}), **arguments}
         is_served = is_served or each is serve
-    return arguments if is_served else None
-
-
-def _list_wrapped(view: object) -> list[object]:
-    """Return the view and what it wraps, the outermost first, however the wrapper holds it."""
-    found = [view]
-    # The list grows while it is read, until nothing wraps anything else.
-    for each in found:
         held = [getattr(each, "func", None), getattr(each, "__wrapped__", None)]
         for cell in getattr(each, "__closure__", None) or ():
             # A cell raises ValueError as long as it is empty.
             with suppress(ValueError):
                 held.append(cell.cell_contents)
-        found += [
+        wrapped += [
             inner
             for inner in held
-            if isinstance(inner, FunctionType | partial) and inner not in found
+            if isinstance(inner, FunctionType | partial) and inner not in wrapped
         ]
-    return found
+    return arguments if is_served else None

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Apps import this module before there are models.
 User: TypeAlias = "AbstractBaseUser | AnonymousUser"
+# The ``cleaned_data`` of the export's form.
+Params: TypeAlias = dict[str, Any]
 
 
 class NamedExport:
@@ -68,19 +70,19 @@ class NamedExport:
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__qualname__}: {self.name!r}>"
 
-    def get_context(self, params: dict[str, Any], user: Any) -> AbstractContextManager[None]:
+    def get_context(self, params: Params, user: Any) -> AbstractContextManager[None]:
         """Return what the steps below, and the reading of the rows, are to happen in."""
         return nullcontext()
 
-    def get_queryset(self, params: dict[str, Any], user: Any) -> AnyQuerySet:
+    def get_queryset(self, params: Params, user: Any) -> AnyQuerySet:
         """Return the rows for the form's ``cleaned_data`` and the user, None if nobody asks."""
         raise NotImplementedError(f"{type(self).__qualname__} must define get_queryset().")
 
-    def get_values(self, params: dict[str, Any], user: Any) -> Values:
+    def get_values(self, params: Params, user: Any) -> Values:
         """Return the columns for these parameters and this user."""
         return self.values
 
-    def get_options(self, params: dict[str, Any], user: Any) -> Mapping[str, Any]:
+    def get_options(self, params: Params, user: Any) -> Mapping[str, Any]:
         """Return the options of the writer for these parameters and this user."""
         return self.options
 
@@ -92,7 +94,7 @@ class NamedExport:
         """Tell whether the user may run the export."""
         return bool(user.is_active) and (self.permission is None or user.has_perm(self.permission))
 
-    def get_scope(self, params: dict[str, Any]) -> str:
+    def get_scope(self, params: Params) -> str:
         """Return what of the parameters decides who may download; empty if nothing does."""
         return ""
 
@@ -110,5 +112,5 @@ class FunctionExport(NamedExport):
 
     function: ClassVar[Callable[..., AnyQuerySet]]
 
-    def get_queryset(self, params: dict[str, Any], user: Any) -> AnyQuerySet:
+    def get_queryset(self, params: Params, user: Any) -> AnyQuerySet:
         return type(self).function(params, user)

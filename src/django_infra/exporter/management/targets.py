@@ -78,8 +78,8 @@ class ModelTarget:
                     f"Allowed: {', '.join(map(repr, managers))}."
                 )
             manager = managers[name]
-        # Otherwise the routers choose the database.
         queryset = manager.all()
+        # Without the option the routers choose the database.
         if options["database"] is not None:
             queryset = queryset.using(options["database"])
         try:

@@ -204,9 +204,8 @@ def read_range(field: Any, text: str) -> object:
     # Without brackets it is [lower,upper), which is PostgreSQL's default.
     if bool(opening) != bool(closing):
         raise ValueError("a range has both of its brackets, as in [1,9), or none")
-    lower: Any
-    upper: Any
-    lower, upper = (read_value(field.base_field, end) if end.strip() else None for end in ends)
+    bounds: list[Any] = [read_value(field.base_field, end) if end.strip() else None for end in ends]
+    lower, upper = bounds
     if lower is not None and upper is not None and lower > upper:
         raise ValueError("its lower bound is above its upper one")
     return field.range_type(lower, upper, (opening or "[") + (closing or ")"))
