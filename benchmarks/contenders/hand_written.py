@@ -1,4 +1,4 @@
-"""What most projects write: the queryset's iterator into csv.writer."""
+"""Export as most projects do: the queryset's iterator into csv.writer."""
 
 from __future__ import annotations
 

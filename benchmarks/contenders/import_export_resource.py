@@ -1,4 +1,4 @@
-"""django-import-export: a resource, its dataset, and the dataset's CSV."""
+"""Export by django-import-export: a resource, its dataset, and the dataset's CSV."""
 
 from __future__ import annotations
 

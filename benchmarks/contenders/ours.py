@@ -1,4 +1,4 @@
-"""django-infra, as a project calls it: a tracked row, and a file in the storage."""
+"""Export by django-infra, as a project calls it: a tracked row, and a file in the storage."""
 
 from __future__ import annotations
 

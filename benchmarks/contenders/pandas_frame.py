@@ -1,4 +1,4 @@
-"""pandas: a DataFrame of the queryset's rows, and its to_csv()."""
+"""Export by pandas: a DataFrame of the queryset's rows, and its to_csv()."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""django-postgres-copy: to_csv() on a queryset of its manager."""
+"""Export by django-postgres-copy: to_csv() on a queryset of its manager."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""django-queryset-csv: write_csv() on a values() queryset."""
+"""Export by django-queryset-csv: write_csv() on a values() queryset."""
 
 from __future__ import annotations
 

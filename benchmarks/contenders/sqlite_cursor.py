@@ -1,4 +1,4 @@
-"""Python's own limit on SQLite: a cursor straight into csv.writer, without Django.
+"""Export as fast as Python can on SQLite: a cursor straight into csv.writer, without Django.
 
 python sqlite_cursor.py DATABASE SQL PATH
 """

@@ -1,4 +1,4 @@
-"""How long after the call the temporary file holds the first row."""
+"""Measure how long after the call the temporary file holds the first row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exports whose file nobody wants."""
+"""Export into files that nobody wants."""
 
 from __future__ import annotations
 

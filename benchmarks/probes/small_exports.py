@@ -1,4 +1,4 @@
-"""How long a small export takes, beside a loop that writes the same file to the storage."""
+"""Measure a small export beside a loop that writes the same file to the storage."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Define the tables of the benchmarks."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""What every contender exports: twelve columns of mixed types, a join and two annotations."""
+"""Build what every contender exports: twelve columns of mixed types, a join and two annotations."""
 
 from __future__ import annotations
 

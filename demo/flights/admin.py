@@ -1,3 +1,5 @@
+"""Show the flights in the admin, with the action that exports a change list."""
+
 from __future__ import annotations
 
 from django.contrib import admin

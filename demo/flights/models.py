@@ -1,3 +1,5 @@
+"""Define the tables of the flights, their airports, planes and weather."""
+
 from __future__ import annotations
 
 from django.db import models

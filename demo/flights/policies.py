@@ -1,4 +1,4 @@
-"""Which scripts and styles a browser may take, for the pages of the demo and for its admin."""
+"""Tell browsers which scripts and styles to take, for the pages of the demo and its admin."""
 
 from __future__ import annotations
 

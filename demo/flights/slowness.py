@@ -1,4 +1,4 @@
-"""A function of SQLite that takes its time, so that an export can be watched."""
+"""Give SQLite a function that takes its time, so that an export can be watched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fields that cannot read each value, so that a failed export can be looked at."""
+"""Define fields that cannot read each value, so that a failed export can be looked at."""
 
 from __future__ import annotations
 

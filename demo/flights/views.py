@@ -1,3 +1,5 @@
+"""Show the page for users who are not staff."""
+
 from __future__ import annotations
 
 from django.contrib.auth.decorators import login_required
