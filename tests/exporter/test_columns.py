@@ -633,7 +633,7 @@ def test_what_is_no_column_is_refused_where_it_is_written(value, header):
 
 
 def test_a_column_of_an_expression_needs_a_header():
-    with pytest.raises(InvalidValues, match="has the header None, which is no text"):
+    with pytest.raises(InvalidValues, match="has the header None, which is not text"):
         Column(Lower("title"))
 
 

@@ -74,7 +74,7 @@ def stream_into(output, *arguments):
         ([*AUTHORS, "--filter", "id__range=1"], "id__range: a range has two values"),
         ([*AUTHORS, "--order-by", "nome"], "Cannot resolve keyword 'nome'"),
         ([*AUTHORS, "--database", "nowhere"], "invalid choice: 'nowhere'"),
-        ([*AUTHORS, "--manager", "living"], "no manager of testapp.Author. Allowed: 'objects'"),
+        ([*AUTHORS, "--manager", "living"], "not a manager of testapp.Author. Allowed: 'objects'"),
         ([*AUTHORS, "--param", "a=b", "--user", "me"], "is a model.* take --param, --user"),
         ([*AUTHORS, "--format", "odt"], "Unsupported format 'odt'"),
         ([*AUTHORS, "--format", "odt", "--output", "-"], "Unsupported format 'odt'"),

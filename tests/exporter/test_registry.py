@@ -114,7 +114,7 @@ def test_what_is_not_listed_is_there_for_code_alone(admin_user):
         ({"form_class": FileForm}, "file field 'upload'"),
         ({"formats": []}, "its formats are []"),
         ({"formats": "csv"}, "its formats are 'csv'"),
-        ({"formats": ["xls"]}, "its format 'xls' is none of 'csv'"),
+        ({"formats": ["xls"]}, "its format 'xls' is not one of 'csv'"),
         ({"options": {"escape": 1}}, "its options {'escape': 1} do not suit"),
         ({"max_rows": 0}, "its max_rows is 0"),
         ({"max_file_size": "1 MB"}, "its max_file_size is '1 MB'"),

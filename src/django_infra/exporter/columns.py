@@ -41,11 +41,9 @@ class Column:
         if header is None and isinstance(value, str):
             header = value
         if not isinstance(header, str | Promise):
-            raise InvalidValues(f"Column({value!r}) has the header {header!r}, which is no text.")
+            raise InvalidValues(f"Column({value!r}) has the header {header!r}, which is not text.")
         if not isinstance(value, str) and not _is_expression(value):
-            raise InvalidValues(
-                f"Column({value!r}) is of neither the name of a field nor an expression."
-            )
+            raise InvalidValues(f"Column({value!r}) needs the name of a field or an expression.")
         object.__setattr__(self, "value", value)
         # A lazy translation stays one until an export reads it, in the language of that moment.
         object.__setattr__(self, "header", header)

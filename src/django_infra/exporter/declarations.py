@@ -81,7 +81,7 @@ def _find_faults_of_formats(export: NamedExport) -> Iterator[str]:
     for name in formats:
         if name not in known:
             names = ", ".join(map(repr, known))
-            yield f"its format {name!r} is none of {names}{suggest_extra(name)}"
+            yield f"its format {name!r} is not one of {names}{suggest_extra(name)}"
             continue
         try:
             get_writer(name, dict(export.options))

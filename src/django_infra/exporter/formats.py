@@ -62,8 +62,8 @@ def check_format_name(name: object) -> None:
     is_extension = isinstance(name, str) and re.fullmatch(r"[a-z0-9]+", name)
     if not is_extension or len(str(name)) > MAX_FORMAT_LENGTH:
         raise InvalidFormatSetting(
-            f"the name {name!r} is no extension; use up to {MAX_FORMAT_LENGTH} lower-case letters "
-            "and digits."
+            f"the name {name!r} is not an extension; use up to {MAX_FORMAT_LENGTH} lower-case "
+            "letters and digits."
         )
 
 

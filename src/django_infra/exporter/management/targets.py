@@ -74,7 +74,7 @@ class ModelTarget:
         if (name := options["manager"]) is not None:
             if name not in managers:
                 raise CommandError(
-                    f"--manager is {name!r}, which is no manager of {label}. "
+                    f"--manager is {name!r}, which is not a manager of {label}. "
                     f"Allowed: {', '.join(map(repr, managers))}."
                 )
             manager = managers[name]

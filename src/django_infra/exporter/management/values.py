@@ -41,7 +41,7 @@ def read_value(field: Any, text: str) -> object:
         reader = next(found, read_plain)
     value = reader(field, text)
     if value is None and not isinstance(field, models.JSONField):
-        raise ValueError("it is no value; __isnull=true finds what has none")
+        raise ValueError("it is not a value; __isnull=true finds what has none")
     return value
 
 
@@ -82,7 +82,7 @@ def split(text: str) -> list[str]:
     try:
         (words,) = csv.reader([text], strict=True)
     except (ValueError, csv.Error) as error:
-        raise ValueError(f"it is no list with commas: {error}") from error
+        raise ValueError(f"it is not a list with commas: {error}") from error
     return words
 
 
@@ -109,7 +109,7 @@ def read_integer(field: AnyField, text: str) -> object:
     """Read a whole number."""
     # Python takes 1_0 for 10.
     if "_" in text:
-        raise ValueError("it is no whole number")
+        raise ValueError("it is not a whole number")
     return field.to_python(text)
 
 
@@ -117,14 +117,14 @@ def read_float(field: AnyField, text: str) -> float:
     """Read a number; NaN is none, and each database compares it in its own way."""
     value: float = field.to_python(text)
     if math.isnan(value) or "_" in text:
-        raise ValueError("it is no number")
+        raise ValueError("it is not a number")
     return value
 
 
 def read_decimal(field: Any, text: str) -> object:
     """Read a number that the column can hold."""
     if "_" in text:
-        raise ValueError("it is no number")
+        raise ValueError("it is not a number")
     value = field.to_python(text)
     # Databases round what the column cannot hold, and find other rows.
     DecimalValidator(field.max_digits, field.decimal_places)(value)
@@ -148,7 +148,7 @@ def read_address(field: AnyField, text: str) -> object:
     """Read an IP address of the versions that the field has."""
     value = field.to_python(text)
     if not value:
-        raise ValueError("it is no IP address")
+        raise ValueError("it is not an IP address")
     # to_python() takes an address of either version.
     field.run_validators(value)
     return value
