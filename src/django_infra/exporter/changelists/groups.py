@@ -78,7 +78,11 @@ def filter_groups(groups: Iterable[ColumnGroup], keeps: Callable[[str], bool]) -
     filtered = [
         replace(
             group,
-            columns=[each for each in group.columns if keeps(each.path) and keeps(each.source)],
+            columns=[
+                each
+                for each in group.columns
+                if keeps(each.path) and (each.labelled is None or keeps(each.source))
+            ],
             computed={path: header for path, header in group.computed.items() if keeps(path)},
         )
         for group in groups
