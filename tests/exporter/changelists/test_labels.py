@@ -19,7 +19,7 @@ from django_infra.exporter.columns import Column
 from django_infra.exporter.export import enqueue_export, export_queryset
 from exporter.changelists.test_shown import PlainBookAdmin, serve
 from exporter.conftest import read, write_expected
-from testapp.models import Author, Everything, Letter, Reader
+from testapp.models import Author, Book, Everything, Letter, Publisher, Reader
 
 pytestmark = pytest.mark.django_db
 
@@ -91,6 +91,48 @@ def test_labels_of_related_rows_are_nothing_where_there_is_no_row(monkeypatch):
     for vendor in ("postgresql", "sqlite"):
         label = make_label("favourite__reader__mood", field, vendor=vendor)
         assert "mood" in str(Reader.objects.annotate(label=label).query)
+
+
+EMPTY = [("", "Blank"), (None, "Unknown"), ("a", "Agile")]
+
+
+def test_a_row_that_is_missing_has_no_label(monkeypatch):
+    field = Reader._meta.get_field("mood")
+    monkeypatch.setattr(field, "choices", EMPTY)
+    liked, other = Author.objects.create(name="liked"), Author.objects.create(name="other")
+    Reader.objects.create(mood="a", favourite=liked)
+    label = make_label("reader__mood", field, vendor=connection.vendor)
+    rows = Author.objects.filter(pk__in=[liked.pk, other.pk]).order_by("pk")
+    export = export_queryset(rows, [Column(label, "mood"), "id"], options=PLAIN)
+    displayed = [("Agile", liked.pk), (None, other.pk)]
+    assert read(export) == write_expected(["mood", "id"], displayed)
+
+
+@pytest.mark.parametrize("is_null", [True, False])
+@pytest.mark.parametrize("may_be_missing", [True, False])
+def test_a_label_of_nothing_is_not_offered_where_a_row_may_be_missing(
+    monkeypatch, is_null, may_be_missing
+):
+    field = Reader._meta.get_field("mood")
+    monkeypatch.setattr(field, "choices", EMPTY)
+    monkeypatch.setattr(field, "null", is_null)
+    group = make_group(Reader, [field], path="to__", label="To", may_be_missing=may_be_missing)
+    is_computed = is_null and may_be_missing
+    assert group.computed == ({"to__mood": "To: Mood"} if is_computed else {})
+    assert ("to__get_mood_display" in [each.path for each in group.columns]) is not is_computed
+
+
+def test_the_way_tells_whether_a_row_may_be_missing(admin_user, monkeypatch):
+    """A book has an author, who need not have a publisher."""
+    for field in (Author._meta.get_field("name"), Publisher._meta.get_field("name")):
+        monkeypatch.setattr(field, "choices", EMPTY)
+        monkeypatch.setattr(field, "null", True)
+    request = RequestFactory().get("/")
+    request.user = admin_user
+    kinds = {Book: PlainBookAdmin, Author: PlainBookAdmin, Publisher: PlainBookAdmin}
+    with serve(kinds) as site:
+        groups = list_groups(site.get_model_admin(Book), request, Book.objects.all())
+    assert [[*group.computed] for group in groups] == [[], [], ["author__publisher__name"]]
 
 
 def test_a_method_of_the_project_is_not_imitated():

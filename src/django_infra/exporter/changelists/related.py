@@ -31,6 +31,7 @@ class RelatedGroups:
         path: str = "",
         label: str = "",
         came_by: str | None = None,
+        may_be_missing: bool = False,
     ) -> Iterator[ColumnGroup]:
         """Yield the groups behind a model of which these fields are shown, None if no page is."""
         if depth == 0:
@@ -49,7 +50,10 @@ class RelatedGroups:
             found = self._list_fields(relation) if may_follow else None
             listed = self._list_listed(relation, where) if is_listed else []
             fields_shown = dict.fromkeys([*(found or ()), *listed])
-            group = make_group(relation.model, fields_shown, path=where, label=name)
+            is_optional = may_be_missing or relation.is_backward or relation.field.null
+            group = make_group(
+                relation.model, fields_shown, path=where, label=name, may_be_missing=is_optional
+            )
             if group.columns:
                 yield group
             yield from self.list_groups(
@@ -59,6 +63,7 @@ class RelatedGroups:
                 path=where,
                 label=name,
                 came_by=relation.reverse,
+                may_be_missing=is_optional,
             )
 
     def _is_asked(self, start: str) -> bool:
