@@ -9,12 +9,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
-from django.db.models import DateField, F, Q
+from django.db.models import CharField, DateField, F, Q
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import (
     Cast,
     ExtractWeek,
     ExtractYear,
+    Left,
     Now,
     TruncDate,
     TruncDay,
@@ -54,6 +55,7 @@ ON_ANOTHER_DAY = {
     "Cast": lambda: Book.objects.filter(published_at__date=Cast(Now(), DateField())),
     "ExtractYear": lambda: Book.objects.filter(published_at__year=ExtractYear(Now())),
     "ExtractWeek": lambda: Book.objects.filter(published_at__week=ExtractWeek(Now())),
+    "text": lambda: Book.objects.annotate(day=Left(Cast(Now(), CharField()), 10)).filter(day="x"),
     "annotation": lambda: Book.objects.annotate(day=TruncDate(Now())).filter(Q(day__gt=DAY)),
     "union": lambda: Book.objects.filter(published_at__date=TruncDate(Now())).union(
         Book.objects.filter(pages=1)
@@ -64,6 +66,7 @@ ON_ANOTHER_DAY = {
 IN_A_WHILE = {
     "Now": lambda: Book.objects.filter(published_at__lte=Now()),
     "Now and a time": lambda: Book.objects.filter(published_at__range=(Now(), timezone.now())),
+    "Now and a span": lambda: Book.objects.filter(published_at__gte=Now() - timedelta(days=7)),
     "no clock": lambda: Book.objects.filter(published_at__date__gt=timezone.now() - timedelta(9)),
     "texts": lambda: Book.objects.filter(title__in=["CURRENT_DATE", "today", "'now'", "now"]),
     "names": lambda: Book.objects.annotate(CURRENT_DATE=F("title")).filter(CURRENT_DATE="x"),
@@ -75,13 +78,26 @@ ONLY_ON = {
         "to_char(LOCALTIMESTAMP, 'D')",
         "date_part('doy', clock_timestamp())::text",
         "age(published_at)::text",
+        "LEFT(now()::text, 10)",
+        "FLOOR(EXTRACT(epoch FROM now()) / 86400)::text",
     ],
-    "mysql": ["CURDATE()", "DATE(NOW())", "DAYNAME(SYSDATE())", "UTC_DATE()", "YEARWEEK(NOW())"],
+    "mysql": [
+        "CURDATE()",
+        "DATE(NOW())",
+        "DAYNAME(SYSDATE())",
+        "UTC_DATE()",
+        "YEARWEEK(NOW())",
+        "LEFT(LOCALTIMESTAMP, 10)",
+        "UNIX_TIMESTAMP() DIV 86400",
+    ],
     "sqlite": [
         "date('now')",
+        "date()",
         "date(%s)",
         "strftime('%%Y', 'now')",
         "julianday(CURRENT_TIMESTAMP)",
+        "substr(CURRENT_TIMESTAMP, 1, 10)",
+        "CAST(unixepoch() / 86400 AS INT)",
     ],
 }
 

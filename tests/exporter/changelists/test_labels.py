@@ -14,7 +14,11 @@ from django.utils.functional import lazystr
 from django_infra.exporter.changelists.export import NAME, make_params
 from django_infra.exporter.changelists.groups import make_group
 from django_infra.exporter.changelists.labels import Label, has_own_display, make_label
-from django_infra.exporter.changelists.offers import get_computed_names, list_groups
+from django_infra.exporter.changelists.offers import (
+    get_computed_names,
+    get_default_paths,
+    list_groups,
+)
 from django_infra.exporter.columns import Column
 from django_infra.exporter.export import enqueue_export, export_queryset
 from exporter.changelists.test_shown import PlainBookAdmin, serve
@@ -157,6 +161,28 @@ def test_a_method_of_the_project_is_not_imitated():
         "bill__state", "bill__get_kind_display", "bill__kind",
     ]  # fmt: skip
     assert group.computed == {"bill__state": "Bill: State"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_no_choice_any_more_is_exported_as_it_is(admin_user):
+    author = Author.objects.create(name="Ada")
+    letters = [Letter(Kind=kind, sender=author, receiver=author) for kind in ("n", "gone", "")]
+    Letter.objects.bulk_create(letters)
+    request = RequestFactory().get("/")
+    request.user = admin_user
+    own = type("Own", (PlainBookAdmin,), {"list_display": ["Kind"], "ordering": ["pk"]})
+    with serve({Letter: own}) as site:
+        model_admin = site.get_model_admin(Letter)
+        rows = Letter.objects.all()
+        columns = get_default_paths(model_admin, request, list_groups(model_admin, request, rows))
+        params = make_params(
+            model_admin, request, query="", selected=None,
+            columns=[*columns, "id"], headers="names", options=PLAIN,
+        )  # fmt: skip
+        export = enqueue_export(NAME, params, created_by=admin_user)
+    shown = [[each.get_Kind_display(), each.pk] for each in rows.order_by("pk")]
+    assert shown[1][0] == "gone"
+    assert read(export) == write_expected(["get_Kind_display", "id"], shown)
 
 
 @pytest.mark.django_db(transaction=True)

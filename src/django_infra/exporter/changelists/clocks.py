@@ -25,16 +25,19 @@ _DAY = re.compile(
 )
 _CLOCK = re.compile(
     r"\b(CURRENT_TIME|CURRENT_TIMESTAMP|LOCALTIME|LOCALTIMESTAMP|UTC_TIME|UTC_TIMESTAMP)\b"
-    r"|\b(NOW|SYSDATE|TIMEOFDAY|UNIX_TIMESTAMP|(CLOCK|STATEMENT|TRANSACTION)_TIMESTAMP)\s*\("
-    r"|'\s*now\s*'",
+    r"|\b(NOW|SYSDATE|TIMEOFDAY|UNIXEPOCH|UNIX_TIMESTAMP|(CLOCK|STATEMENT|TRANSACTION)_TIMESTAMP)\s*\("
+    r"|\b(date|datetime|julianday|time)\s*\(\s*\)|'\s*now\s*'",
     re.IGNORECASE,
 )
-# What makes a day, or what is counted from its beginning, of a time.
+# What makes a day, or what is counted from its beginning, of a time: also by a text or a number.
 _CUT = re.compile(
-    r"::\s*(date|time)\b|\bAS\s+(date|time)\b|\bdjango_(date|datetime|time)_"
+    r"::\s*(bigint|char|date|int|integer|numeric|text|time|varchar)\b"
+    r"|\bAS\s+(bigint|char|date|decimal|int|integer|nchar|numeric|signed|text|time|unsigned|varchar)\b"
+    r"|\bDIV\b|\bdjango_(date|datetime|time)_"
     r"|\b(date|date_format|date_part|date_trunc|datediff|datetime|day|dayname|dayofmonth|dayofweek"
-    r"|dayofyear|extract|hour|julianday|last_day|month|monthname|quarter|strftime|time"
-    r"|time_format|to_char|to_days|trunc|week|weekday|weekofyear|year|yearweek)\s*\(",
+    r"|dayofyear|extract|floor|hour|julianday|last_day|left|mid|month|monthname|quarter|round"
+    r"|strftime|substr|substring|substring_index|time|time_format|to_char|to_days|trunc|truncate"
+    r"|week|weekday|weekofyear|year|yearweek)\s*\(",
     re.IGNORECASE,
 )
 _OFFSET = re.compile(r"([+-])(\d\d):(\d\d)")
