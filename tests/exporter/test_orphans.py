@@ -92,6 +92,46 @@ def test_file_that_its_row_does_not_name_is_an_orphan(authors, media_root):
     assert find_files(media_root) == []
 
 
+def test_a_file_in_the_place_of_an_exports_own_is_somebody_elses(authors, storage):
+    """The row says that its own file is gone, and not whose the other one is."""
+    path = "exports/report.csv"
+    export = export_authors(path)
+    storage.delete(path)
+    storage.save(path, ContentFile(b"theirs"))
+    assert prune()[0] == []
+    assert export.lose_file()
+    assert prune()[0] == []
+    with storage.open(path) as file:
+        assert file.read() == b"theirs"
+    # Without the row nobody knows.
+    export.delete()
+    assert prune()[0] == [path]
+
+
+def test_a_file_that_is_an_exports_own_is_an_orphan_once_the_row_says_that_it_is_gone(
+    authors, storage
+):
+    path = "exports/report.csv"
+    assert export_authors(path).lose_file()
+    assert prune()[0] == [path]
+    assert not storage.exists(path)
+
+
+def test_a_file_that_cannot_be_looked_at_is_spared(authors, media_root, monkeypatch, caplog):
+    path = "exports/report.csv"
+    assert export_authors(path).lose_file()
+
+    def fail(path):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "lstat", fail)
+        with pytest.raises(CommandError, match="1 could not be deleted"):
+            prune()
+    assert find_files(media_root) == [path]
+    assert f"Could not prune {path!r}" in caplog.text
+
+
 def test_young_files_are_spared(db, media_root):
     put(media_root, "exports/young.csv", "exports/old.csv")
     hour_ago = time.time() - 3601

@@ -14,6 +14,7 @@ from django.db import connections, router
 from django.utils import timezone
 
 from django_infra.exporter.conf import conf
+from django_infra.exporter.delivery.facts import is_same
 from django_infra.exporter.exceptions import InvalidSetting
 from django_infra.exporter.models import QueryExport
 from django_infra.exporter.paths import find_fault
@@ -25,7 +26,8 @@ BATCH_SIZE = 400  # names: each is asked for twice, and SQLite takes 999 paramet
 def find_orphans(*, on_error: Callable[[str, Exception], None]) -> Iterator[str]:
     """Yield the names of the files in EXPORTER_STORAGE that no row in any database refers to.
 
-    ``on_error`` gets the name of a folder that could not be listed, as in ``os.walk()``.
+    One that has taken the place of an export's own is somebody else's, and none. ``on_error`` gets
+    the name of a folder that could not be listed, or of a file that could not be looked at.
     """
     prefix = conf.path_prefix
     if posixpath.sep not in prefix:
@@ -35,7 +37,7 @@ def find_orphans(*, on_error: Callable[[str, Exception], None]) -> Iterator[str]
         )
     names = _walk(storages[conf.storage], prefix, on_error)
     while batch := list(islice(names, BATCH_SIZE)):
-        known = _find_known(batch)
+        known = _find_known(batch) | _find_foreign(batch, on_error)
         yield from (name for name in batch if name not in known)
 
 
@@ -100,6 +102,26 @@ def _find_known(names: list[str]) -> set[str]:
             if id in exports and exports[id].may_work_on(attempt):
                 known.add(name)
     return known
+
+
+def _find_foreign(names: list[str], on_error: Callable[[str, Exception], None]) -> set[str]:
+    """Return those of the names under which a row has saved a file, and another one lies now.
+
+    The row says that its own is gone. One that was saved with nothing known of it counts as its.
+    """
+    storage = storages[conf.storage]
+    foreign: set[str] = set()
+    for using in _get_databases():
+        rows = QueryExport.objects.using(using).succeeded().filter(file="", object_name__in=names)
+        for export in rows.only("id", "attempt", "object_name", "file_facts"):
+            name = export.object_name
+            try:
+                if not (export.has_own_name or is_same(storage, name, export.file_facts)):
+                    foreign.add(name)
+            except Exception as error:
+                on_error(name, error)
+                foreign.add(name)
+    return foreign
 
 
 def _find_attempts(names: list[str]) -> dict[str, tuple[str, int]]:

@@ -315,6 +315,25 @@ def test_without_scripts_columns_come_as_remembered_and_then_as_offered(authors,
     assert rows[0] == ["publisher__name", "name", "id", "email"]
 
 
+def test_scripts_send_all_columns_in_one_field(authors, ask, client):
+    asked = {"columns": [], "order": "", "paths": "publisher__name id name id"}
+    assert read(ask(**asked), client)[0] == ["publisher__name", "id", "name"]
+    response = ask(**asked | {"paths": "publisher__name nope", "columns": ["name"]})
+    assert "“nope” is not offered" in content(response)
+    assert get_checked(response) == {"publisher__name"}
+    assert "Choose at least one column." in content(ask(**asked | {"paths": ""}))
+
+
+def test_all_rows_of_a_long_page_are_ticked(authors, act, ask, client):
+    """As many as Django's own form of a change list can send."""
+    Author.objects.bulk_create(Author(name="Many") for _ in range(986))
+    keys = [str(key) for key in Author.objects.values_list("pk", flat=True)]
+    assert read_keys(response := act(keys)) == keys
+    assert response.status_code == 200
+    rows = read(ask(keys=json.dumps(keys), is_selection="1"), client)
+    assert len(rows) == 991
+
+
 def test_a_column_that_is_asked_for_twice_comes_once(authors, ask, client):
     assert read(ask(columns=["id", "name", "id"]), client)[0] == ["id", "name"]
 

@@ -355,7 +355,7 @@ def test_a_failed_export_shows_no_facts_that_there_are_none_of(page, settings):
     export.fail(ValueError("no"))
     after = page(DETAIL, export.pk).content.decode()
     assert "45% · 65,612 rows</span>" in before
-    assert "45% · last told: 65,612 rows</span>" in after
+    assert "45% · last reported: 65,612 rows</span>" in after
     for name, is_empty in {
         "stored_file": True,
         "sha256": True,

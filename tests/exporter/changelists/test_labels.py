@@ -14,12 +14,16 @@ from django.utils.functional import lazystr
 from django_infra.exporter.changelists.export import NAME, make_params
 from django_infra.exporter.changelists.groups import make_group
 from django_infra.exporter.changelists.labels import Label, has_own_display, make_label
-from django_infra.exporter.changelists.offers import get_computed_names, list_groups
+from django_infra.exporter.changelists.offers import (
+    get_computed_names,
+    get_default_paths,
+    list_groups,
+)
 from django_infra.exporter.columns import Column
 from django_infra.exporter.export import enqueue_export, export_queryset
 from exporter.changelists.test_shown import PlainBookAdmin, serve
 from exporter.conftest import read, write_expected
-from testapp.models import Author, Everything, Letter, Reader
+from testapp.models import Author, Book, Everything, Letter, Publisher, Reader
 
 pytestmark = pytest.mark.django_db
 
@@ -93,6 +97,48 @@ def test_labels_of_related_rows_are_nothing_where_there_is_no_row(monkeypatch):
         assert "mood" in str(Reader.objects.annotate(label=label).query)
 
 
+EMPTY = [("", "Blank"), (None, "Unknown"), ("a", "Agile")]
+
+
+def test_a_row_that_is_missing_has_no_label(monkeypatch):
+    field = Reader._meta.get_field("mood")
+    monkeypatch.setattr(field, "choices", EMPTY)
+    liked, other = Author.objects.create(name="liked"), Author.objects.create(name="other")
+    Reader.objects.create(mood="a", favourite=liked)
+    label = make_label("reader__mood", field, vendor=connection.vendor)
+    rows = Author.objects.filter(pk__in=[liked.pk, other.pk]).order_by("pk")
+    export = export_queryset(rows, [Column(label, "mood"), "id"], options=PLAIN)
+    displayed = [("Agile", liked.pk), (None, other.pk)]
+    assert read(export) == write_expected(["mood", "id"], displayed)
+
+
+@pytest.mark.parametrize("is_null", [True, False])
+@pytest.mark.parametrize("may_be_missing", [True, False])
+def test_a_label_of_nothing_is_not_offered_where_a_row_may_be_missing(
+    monkeypatch, is_null, may_be_missing
+):
+    field = Reader._meta.get_field("mood")
+    monkeypatch.setattr(field, "choices", EMPTY)
+    monkeypatch.setattr(field, "null", is_null)
+    group = make_group(Reader, [field], path="to__", label="To", may_be_missing=may_be_missing)
+    is_computed = is_null and may_be_missing
+    assert group.computed == ({"to__mood": "To: Mood"} if is_computed else {})
+    assert ("to__get_mood_display" in [each.path for each in group.columns]) is not is_computed
+
+
+def test_the_way_tells_whether_a_row_may_be_missing(admin_user, monkeypatch):
+    """A book has an author, who need not have a publisher."""
+    for field in (Author._meta.get_field("name"), Publisher._meta.get_field("name")):
+        monkeypatch.setattr(field, "choices", EMPTY)
+        monkeypatch.setattr(field, "null", True)
+    request = RequestFactory().get("/")
+    request.user = admin_user
+    kinds = {Book: PlainBookAdmin, Author: PlainBookAdmin, Publisher: PlainBookAdmin}
+    with serve(kinds) as site:
+        groups = list_groups(site.get_model_admin(Book), request, Book.objects.all())
+    assert [[*group.computed] for group in groups] == [[], [], ["author__publisher__name"]]
+
+
 def test_a_method_of_the_project_is_not_imitated():
     class Bill(models.Model):
         state = models.CharField(max_length=1, choices=[("p", "Paid")])
@@ -115,6 +161,28 @@ def test_a_method_of_the_project_is_not_imitated():
         "bill__state", "bill__get_kind_display", "bill__kind",
     ]  # fmt: skip
     assert group.computed == {"bill__state": "Bill: State"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_no_choice_any_more_is_exported_as_it_is(admin_user):
+    author = Author.objects.create(name="Ada")
+    letters = [Letter(Kind=kind, sender=author, receiver=author) for kind in ("n", "gone", "")]
+    Letter.objects.bulk_create(letters)
+    request = RequestFactory().get("/")
+    request.user = admin_user
+    own = type("Own", (PlainBookAdmin,), {"list_display": ["Kind"], "ordering": ["pk"]})
+    with serve({Letter: own}) as site:
+        model_admin = site.get_model_admin(Letter)
+        rows = Letter.objects.all()
+        columns = get_default_paths(model_admin, request, list_groups(model_admin, request, rows))
+        params = make_params(
+            model_admin, request, query="", selected=None,
+            columns=[*columns, "id"], headers="names", options=PLAIN,
+        )  # fmt: skip
+        export = enqueue_export(NAME, params, created_by=admin_user)
+    shown = [[each.get_Kind_display(), each.pk] for each in rows.order_by("pk")]
+    assert shown[1][0] == "gone"
+    assert read(export) == write_expected(["get_Kind_display", "id"], shown)
 
 
 @pytest.mark.django_db(transaction=True)

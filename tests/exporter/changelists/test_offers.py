@@ -10,6 +10,7 @@ from django.db.models import Count, F, Value
 from django.forms import PasswordInput
 from django.test import RequestFactory
 
+from django_infra.exporter.changelists.export import NAME
 from django_infra.exporter.changelists.groups import (
     ColumnGroup,
     OfferedColumn,
@@ -22,7 +23,8 @@ from django_infra.exporter.changelists.offers import (
     list_groups,
 )
 from django_infra.exporter.changelists.rows import get_rows
-from django_infra.exporter.exceptions import ExportNotPermitted
+from django_infra.exporter.exceptions import ExportNotPermitted, InvalidParams
+from django_infra.exporter.export import enqueue_export
 from testapp.admin import export_selected
 from testapp.models import Author, Book, LivingAuthor, Profile, Reader
 
@@ -150,6 +152,33 @@ def test_headers_are_for_people_or_for_machines(export):
     assert export(Author, columns=columns, headers="verbose") == [
         ["ID", "Publisher: Name", "Books"]
     ]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_worker_calls_columns_as_the_page_does(export, monkeypatch, is_told):
+    """What is called alike is told apart, also where one of the two is left out."""
+    monkeypatch.setattr(Author._meta.get_field("email"), "verbose_name", "name")
+    titles = {"id": "ID", "name": "Name (name)"} if is_told else None
+    rows = export(Author, columns=["id", "name"], headers="verbose", titles=titles)
+    assert rows == [["ID", "Name (name)"]]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("path", ["author__email", "author__publisher__name"])
+def test_a_worker_asks_the_pages_again(ask, staff, path):
+    params = ask(Book, columns=[path], headers="verbose", titles={path: "A title"})
+    assert enqueue_export(NAME, params, created_by=staff).columns[0]["header"] == "A title"
+    staff.user_permissions.remove(Permission.objects.get(codename="view_author"))
+    with pytest.raises(ExportNotPermitted, match=path):
+        enqueue_export(NAME, params, created_by=staff)
+
+
+@pytest.mark.parametrize("titles", ["x", {"id": 1}, {"id": None}, 3])
+def test_titles_are_texts(ask, staff, titles):
+    params = ask(Author) | {"titles": titles}
+    with pytest.raises(InvalidParams, match="titles"):
+        enqueue_export(NAME, params, created_by=staff)
 
 
 @pytest.mark.django_db(transaction=True)

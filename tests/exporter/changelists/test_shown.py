@@ -234,6 +234,26 @@ def offer(site, user, model=Book):
     return rows, list_columns(list_groups(model_admin, request, rows))
 
 
+# What a user may ask for, whether or not it is offered.
+PATHS = [
+    *(f"{before}{name}" for before in ("", "author__") for name in ("id", "pk", "author", "born")),
+    *(f"{before}author__{name}" for before in ("", "author__") for name in TEXTS[Author]),
+    *(f"author__passport__{name}" for name in ("number", "token", "author", "id")),
+    *(f"author__publisher__{name}" for name in ("name", "id")),
+    "title",
+    "loud",
+]
+
+
+def offer_one(site, user, path):
+    """Return the column at the path if it is offered to who asks for that alone."""
+    request = RequestFactory().get("/")
+    request.user = user
+    model_admin = site.get_model_admin(Book)
+    rows = get_rows(model_admin, request, query="", selected=None)
+    return list_columns(list_groups(model_admin, request, rows, paths=[path])).get(path)
+
+
 def make_user(names):
     user, _ = User.objects.get_or_create(username="reader", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=names))
@@ -254,6 +274,10 @@ def test_each_offered_value_stands_on_a_page_of_the_site(drawn):
             for value in rows.values_list(name, flat=True):
                 # Only texts are unlike all else.
                 assert not isinstance(value, str) or value in text, (name, value)
+        # A worker asks about the chosen columns alone, and is told the same.
+        for path in {*PATHS, *columns}:
+            alone, offered = offer_one(site, user, path), columns.get(path)
+            assert (alone and alone.source) == (offered and offered.source), path
         transaction.set_rollback(True)
 
 
@@ -564,3 +588,39 @@ def test_what_is_offered_takes_no_query_for_each_model(settings, django_assert_n
         # Those of the user and of the user's groups.
         with django_assert_num_queries(2):
             list_groups(site.get_model_admin(Letter), request, Letter.objects.all())
+
+
+class Counting(ModelAdmin):
+    """Count the forms that are made to see what pages show."""
+
+    actions = [export_selected]
+    made = []
+
+    def formfield_for_dbfield(self, db_field, request, **kwargs):
+        self.made.append(db_field)
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("paths", "asked"),
+    [
+        (None, {Book, Author, Publisher, Passport}),
+        (["title"], {Book}),
+        (["title", "author__name"], {Book, Author}),
+        (["author__publisher__name"], {Book, Author, Publisher}),
+        (["author__passport__number"], {Book, Author, Passport}),
+    ],
+)
+def test_pages_are_asked_once_and_only_for_the_columns_that_are_chosen(
+    admin_user, monkeypatch, paths, asked
+):
+    monkeypatch.setattr(Counting, "made", [])
+    with serve(dict.fromkeys([Book, Author, Publisher, Passport, Letter], Counting)) as site:
+        request = RequestFactory().get("/")
+        request.user = admin_user
+        model_admin = site.get_model_admin(Book)
+        rows = get_rows(model_admin, request, query="", selected=None)
+        columns = list_columns(list_groups(model_admin, request, rows, paths=paths))
+        assert columns.keys() >= set(paths or ())
+    assert {field.model for field in Counting.made} == asked
+    assert len(Counting.made) == len(set(Counting.made))

@@ -78,7 +78,7 @@ def test_all_see_all_who_may_view_exports(open_page, foreign_id, expect):
 def test_the_list_is_filtered_by_a_user_who_is_found_by_typing(open_page, foreign_id, expect):
     own_id = start_named(open_page("/admin/"), "failing")
     page = open_page(EXPORTS, user="boss")
-    page.get_by_role("combobox", name="Created by").click()
+    page.get_by_role("combobox", name="User").click()
     page.get_by_role("searchbox").last.fill("ad")
     page.get_by_role("option", name="ada").click()
     page.get_by_role("button", name="Filter").click()

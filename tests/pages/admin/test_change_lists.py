@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -227,3 +228,14 @@ def test_without_javascript_the_whole_way_works(open_page, site, expect):
     assert b"distance" in content.splitlines()[0].lower()
     page.goto(EXPORTS)
     expect(get_rows(page).nth(0)).to_contain_text("Success")
+
+
+def test_the_columns_are_sent_in_one_field(flights):
+    """A server takes no more fields than a thousand."""
+    choose_all_rows(flights)
+    chosen = get_chosen(flights)
+    with flights.expect_request(lambda request: request.method == "POST") as sent:
+        download(flights, lambda: start(flights))
+    fields = parse_qs(sent.value.post_data)
+    assert fields["paths"] == [" ".join(chosen)]
+    assert "columns" not in fields

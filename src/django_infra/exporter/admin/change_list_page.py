@@ -30,7 +30,7 @@ from django_infra.exporter.admin.pages import ExportPages
 from django_infra.exporter.admin.remembered import remember
 from django_infra.exporter.admin.starts import run, start
 from django_infra.exporter.changelists.export import NAME, capture, make_params
-from django_infra.exporter.changelists.groups import ColumnGroup
+from django_infra.exporter.changelists.groups import ColumnGroup, list_columns
 from django_infra.exporter.changelists.offers import get_computed_names, list_groups
 from django_infra.exporter.changelists.rows import clean_query, get_rows
 from django_infra.exporter.changelists.statements import Statement, get_time
@@ -112,12 +112,14 @@ class ChangeListPage:
             return None
 
     def _make_params(self, options: dict[str, Any]) -> dict[str, Any]:
+        chosen, columns = self.form.get_chosen(), list_columns(self.groups)
         return make_params(
             self.model_admin,
             self.request,
             query=self.query,
             selected=self.selected,
-            columns=self.form.get_chosen(),
+            columns=chosen,
+            titles={path: columns[path].header for path in chosen},
             headers=self.form.cleaned_data["headers"],
             options=options,
             shown=self.statement,

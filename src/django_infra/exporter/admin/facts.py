@@ -126,7 +126,7 @@ def show_progress(export: QueryExport) -> str:
         if export.state == ExportState.FAIL:
             # Others may have been read since.
             rows = ngettext(
-                "last told: %(count)s row", "last told: %(count)s rows", export.row_count
+                "last reported: %(count)s row", "last reported: %(count)s rows", export.row_count
             )
         parts.append(rows % {"count": show_rows(export)})
     return " · ".join(parts)

@@ -75,7 +75,7 @@ class StuckFilter(admin.SimpleListFilter):
 class OwnerFilter(admin.SimpleListFilter):
     """The user, found by typing, where the admin of users has a search."""
 
-    title = _("created by")
+    title = _("user")
     parameter_name = OWNER
     template = "admin/exporter/queryexport/owner_filter.html"
 

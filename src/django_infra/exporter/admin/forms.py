@@ -34,6 +34,10 @@ PICKERS: dict[type[forms.Widget], Any] = {
 }
 
 
+# What a script sends in place of a field for each column.
+PATHS = "paths"
+
+
 class FormatForm(forms.Form):
     """Which of the offered kinds of file it is to be."""
 
@@ -63,6 +67,9 @@ class ChangeListExportForm(FormatForm):
     order = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, data: Any, *, groups: Iterable[ColumnGroup], **kwargs: Any) -> None:
+        if data is not None and PATHS in data:
+            data = data.copy()
+            data.setlist("columns", data[PATHS].split())
         super().__init__(data, **kwargs)
         self.fields["columns"].choices = [  # type: ignore[attr-defined]
             (column.path, column.header) for group in groups for column in group.columns

@@ -9,6 +9,7 @@ from typing import Any
 
 from django import forms
 from django.contrib.admin import ModelAdmin
+from django.core.exceptions import ValidationError
 from django.db import connections
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -39,6 +40,15 @@ class ListField(forms.Field):
         return [str(each) for each in value or ()]
 
 
+class TitlesField(forms.JSONField):
+    def validate(self, value: Any) -> None:
+        super().validate(value)
+        if value is not None and not (
+            isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+        ):
+            raise ValidationError("The titles are no texts by path.")
+
+
 class ChangeListForm(forms.Form):
     """What a job carries of a change list."""
 
@@ -49,6 +59,8 @@ class ChangeListForm(forms.Form):
     is_selection = forms.BooleanField(required=False)
     selected = ListField(required=False)
     columns = ListField()
+    # What the page calls them; the worker finds out itself what it is not told.
+    titles = TitlesField(required=False)
     headers = forms.ChoiceField(choices=list(HEADERS.items()))
     options = forms.JSONField(required=False)
     request = forms.JSONField(required=False)
@@ -92,11 +104,13 @@ class ChangeListExport(NamedExport):
         if len(set(paths)) < len(paths):
             raise InvalidParams(f"A column is chosen twice: {', '.join(map(repr, paths))}.")
         vendor = connections[rebuilt.rows.db].vendor
+        titles = {path: columns[path].header for path in paths} | (params["titles"] or {})
         return [
             Column(
-                each.get_value(vendor), each.path if params["headers"] == "names" else each.header
+                columns[path].get_value(vendor),
+                path if params["headers"] == "names" else str(titles[path]),
             )
-            for each in map(columns.__getitem__, paths)
+            for path in paths
         ]
 
     def get_options(self, params: dict[str, Any], user: Any) -> Mapping[str, Any]:
@@ -122,7 +136,10 @@ class ChangeListExport(NamedExport):
                 middleware=params["middleware"] or {},
                 captured=params["request"] or {},
             )
-            params["rebuilt"] = rebuild(asked, user)
+            titles, paths = params["titles"] or {}, params["columns"]
+            # A header depends on whatever else is called alike.
+            has_titles = params["headers"] == "names" or not titles.keys() ^ paths
+            params["rebuilt"] = rebuild(asked, user, paths=paths if has_titles else None)
         rebuilt: Rebuilt = params["rebuilt"]
         return rebuilt
 
@@ -136,6 +153,7 @@ def make_params(
     columns: Sequence[str],
     headers: str,
     options: Mapping[str, Any],
+    titles: Mapping[str, str] | None = None,
     shown: Statement | None = None,
 ) -> dict[str, Any]:
     """Return what an export of the change list that the request would see is to carry.
@@ -154,6 +172,7 @@ def make_params(
         "is_selection": selected is not None,
         "selected": list(selected or ()),
         "columns": list(columns),
+        "titles": dict(titles or {}),
         "headers": headers,
         "options": dict(options),
         **capture(model_admin, request, query=query, selected=selected, shown=shown),

@@ -11,7 +11,11 @@ from django.db import models
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from django_infra.exporter.changelists.labels import has_own_display, make_label
+from django_infra.exporter.changelists.labels import (
+    has_label_of_nothing,
+    has_own_display,
+    make_label,
+)
 from django_infra.exporter.columns import Value
 
 
@@ -46,9 +50,17 @@ class ColumnGroup:
 
 
 def make_group(
-    model: type[models.Model], fields: Iterable[Any], *, path: str = "", label: str = ""
+    model: type[models.Model],
+    fields: Iterable[Any],
+    *,
+    path: str = "",
+    label: str = "",
+    may_be_missing: bool = False,
 ) -> ColumnGroup:
-    """Return the columns of the fields of a model; the label is that of the way to it."""
+    """Return the columns of the fields of a model; the label is that of the way to it.
+
+    ``may_be_missing`` says that the way may lead to no row.
+    """
     columns, computed = [], {}
     prefix = f"{label}: " if label else ""
     code = _("%s (code)")
@@ -58,7 +70,8 @@ def make_group(
         if each.is_relation:
             name = key % name
         elif each.flatchoices:
-            if has_own_display(model, each):
+            is_unclear = may_be_missing and has_label_of_nothing(each)
+            if is_unclear or has_own_display(model, each):
                 computed[where] = prefix + name
             else:
                 shown = f"{path}get_{each.name}_display"
@@ -78,7 +91,11 @@ def filter_groups(groups: Iterable[ColumnGroup], keeps: Callable[[str], bool]) -
     filtered = [
         replace(
             group,
-            columns=[each for each in group.columns if keeps(each.path) and keeps(each.source)],
+            columns=[
+                each
+                for each in group.columns
+                if keeps(each.path) and (each.labelled is None or keeps(each.source))
+            ],
             computed={path: header for path, header in group.computed.items() if keeps(path)},
         )
         for group in groups

@@ -27,12 +27,20 @@ def has_own_display(model: type[models.Model], field: Any) -> bool:
     return not (isinstance(method, partialmethod) and method.func is django_method)
 
 
+def has_label_of_nothing(field: Any) -> bool:
+    """Tell whether NULL has a label, by which a row is not told from none."""
+    return field.null and any(value is None for value, _ in field.flatchoices)
+
+
 def make_label(path: str, field: Any, *, vendor: str) -> Combinable:
     """Return the expression whose values are the labels of the field at the path."""
     labels = {
         value: force_str(label, strings_only=True)
         for value, label in make_hashable(field.flatchoices)
     }
+    if not field.null:
+        # NULL is what a missing row has, of which no page shows a label.
+        labels.pop(None, None)
     # Elsewhere equality depends on collations, and texts are made in other ways than Python's.
     cases = _find_cases(field, labels) if vendor == "postgresql" else None
     return Label(F(path), labels) if cases is None else _make_case(path, field, cases)

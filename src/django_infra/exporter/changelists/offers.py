@@ -31,12 +31,19 @@ NAMES = ("name", "title", get_user_model().USERNAME_FIELD)
 
 
 def list_groups(
-    model_admin: ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Any, Any]
+    model_admin: ModelAdmin[Any],
+    request: HttpRequest,
+    queryset: QuerySet[Any, Any],
+    *,
+    paths: Collection[str] | None = None,
 ) -> list[ColumnGroup]:
-    """Return the columns that the user may export: those of the model first, then the related."""
+    """Return the columns that the user may export: those of the model first, then the related.
+
+    With ``paths``, no pages are asked but those that decide about these.
+    """
     shown = Shown(model_admin, request, using=queryset.db)
     fields = shown.list_own_fields()
-    related = RelatedGroups(shown, _list_paths(model_admin, request))
+    related = RelatedGroups(shown, _list_paths(model_admin, request), paths)
     groups = [
         replace(
             make_group(model_admin.model, fields),
@@ -45,7 +52,8 @@ def list_groups(
         *related.list_groups(model_admin.model, fields, depth=conf.admin_related_depth),
     ]
     # A path that is also the name of an annotation would lead to that.
-    groups = _leave_out(groups, {*queryset.query.annotations, *queryset.query.extra})
+    if names := {*queryset.query.annotations, *queryset.query.extra}:
+        groups = filter_groups(groups, lambda path: path not in names)
     annotations = _list_annotations(model_admin, request, queryset)
     groups[0] = replace(groups[0], columns=[*groups[0].columns, *annotations])
     return tell_apart(_restrict(model_admin, groups))
@@ -127,12 +135,10 @@ def _list_paths(model_admin: ModelAdmin[Any], request: HttpRequest) -> frozenset
     return frozenset(path for path in paths if not hasattr(model_admin.model, path))
 
 
-def _restrict(model_admin: ModelAdmin[Any], groups: Sequence[ColumnGroup]) -> list[ColumnGroup]:
+def _restrict(model_admin: ModelAdmin[Any], groups: list[ColumnGroup]) -> list[ColumnGroup]:
     """Keep what the admin itself allows, if it says so."""
     hidden = tuple(f"{path}__" for path in getattr(model_admin, "export_exclude", ()))
+    if not hidden:
+        return groups
     # What a path leads to goes with it.
     return filter_groups(groups, lambda path: not f"{path}__".startswith(hidden))
-
-
-def _leave_out(groups: Sequence[ColumnGroup], names: Collection[str]) -> list[ColumnGroup]:
-    return filter_groups(groups, lambda path: path not in names)

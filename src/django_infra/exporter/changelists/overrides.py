@@ -23,6 +23,14 @@ ROW_METHODS = (
     "has_view_permission",
     "render_change_form",
 )
+# With them Django finds out by a form which fields it has.
+FIELDS_METHODS = (
+    "_get_form_for_get_fields",
+    "get_fields",
+    "get_fieldsets",
+    "get_form",
+    "get_formset",
+)
 INLINE_METHODS = (
     "_create_formsets",
     "get_formset_kwargs",

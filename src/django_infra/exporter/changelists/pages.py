@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from django.http import HttpRequest
 
 from django_infra.exporter.changelists.inputs import shows_value
 from django_infra.exporter.changelists.overrides import (
+    FIELDS_METHODS,
     FORM_METHODS,
     LIST_METHODS,
     QUERYSET_METHODS,
@@ -67,6 +69,18 @@ def has_every_row(rows: Any, *, using: str) -> bool:
     return not (is_cut or query.extra_tables) and are_djangos(rows, QUERYSET_METHODS)
 
 
+@dataclass(frozen=True)
+class _Form:
+    """What a page has of a row beside its list."""
+
+    names: frozenset[Any] = frozenset()
+    # Those of the names that are only shown.
+    readonly: frozenset[Any] = frozenset()
+    # What has inputs for the others, and the names that it fills from a row; None fills all.
+    form_class: Any = None
+    filled: Any = None
+
+
 class Page:
     """The list and the form of a ModelAdmin, or the form of an inline, for one user."""
 
@@ -90,10 +104,10 @@ class Page:
             return False
         if field.primary_key or field.name in self.listed or field.attname in self.listed:
             return True
-        if field.name in self._names:
-            return field.name in self._readonly or self._is_in_form(field)
-        if field.attname in self._names:
-            return field.attname in self._readonly
+        if field.name in self._form.names:
+            return field.name in self._form.readonly or self._is_in_form(field)
+        if field.attname in self._form.names:
+            return field.attname in self._form.readonly
         # No form has such a field, and when a row was made or changed is no secret of it.
         is_time = isinstance(field, models.DateField | models.TimeField)
         return is_time and not field.editable and self._shows_all
@@ -105,7 +119,7 @@ class Page:
     @cached_property
     def has_form(self) -> bool:
         """Whether the user can open the same form of every row."""
-        return self._form[2] is not None
+        return self._form.form_class is not None
 
     def shows_every_row(self, *, using: str) -> bool:
         """Tell whether no row is kept from the user, as a join would not know which."""
@@ -158,46 +172,44 @@ class Page:
         return self.has_form and are_djangos(self.source, ("get_fields", "get_fieldsets"))
 
     @property
-    def _names(self) -> frozenset[Any]:
-        return self._form[0]
-
-    @property
-    def _readonly(self) -> frozenset[Any]:
-        return self._form[1]
-
-    @property
     def _form_fields(self) -> dict[str, forms.Field]:
-        form_class = self._form[2]
+        form_class = self._form.form_class
         return {} if form_class is None else form_class.base_fields
 
     @cached_property
-    def _form(self) -> tuple[frozenset[Any], frozenset[Any], Any]:
-        """Return the names on the form, those only shown, and the class that has the others."""
-        nothing: tuple[frozenset[Any], frozenset[Any], Any] = frozenset(), frozenset(), None
+    def _form(self) -> _Form:
         if not (self._is_same_for_all_rows and self._may_view):
-            return nothing
+            return _Form()
         if self.parent is not None and not self.parent.has_form:
-            return nothing
-        return ask(self.source, self._make_form, nothing)
+            return _Form()
+        return ask(self.source, self._make_form, _Form())
 
-    def _make_form(self) -> tuple[frozenset[Any], frozenset[Any], Any]:
+    def _make_form(self) -> _Form:
         source, request = self.source, self.request
         row = (source if self.parent is None else self.parent.source).model()
-        names = flatten_fieldsets(source.get_fieldsets(request, row))
-        readonly = source.get_readonly_fields(request, row)
-        if self.parent is None:
-            form_class = source.get_form(request, row, fields=names)
-        else:
-            form_class = source.get_formset(request, row, fields=names).form
-        if missing := set(names).difference(readonly, form_class.base_fields):
+        readonly = frozenset(source.get_readonly_fields(request, row))
+        is_asked = source.fields or source.fieldsets
+        if not is_asked and are_djangos(source, FIELDS_METHODS):
+            # Django would make this form to see which fields it has, and the same once more.
+            form_class = self._make_form_class(row, None)
+            names = readonly.union(form_class.base_fields)
+            return _Form(names, readonly, form_class)
+        names = frozenset(flatten_fieldsets(source.get_fieldsets(request, row)))
+        form_class = self._make_form_class(row, list(names))
+        if missing := names.difference(readonly, form_class.base_fields):
             raise FieldError(f"The form of {source!r} has no {sorted(map(str, missing))}.")
-        return frozenset(names), frozenset(readonly), form_class
+        return _Form(names, readonly, form_class, form_class._meta.fields)
+
+    def _make_form_class(self, row: Any, names: list[Any] | None) -> Any:
+        if self.parent is None:
+            return self.source.get_form(self.request, row, fields=names)
+        return self.source.get_formset(self.request, row, fields=names).form
 
     def _is_in_form(self, field: Any) -> bool:
         """Tell whether the form has an input with the value of the field."""
-        options: Any = self._form[2]._meta
-        asked, excluded = options.fields, options.exclude or ()
-        is_filled = asked in (None, forms.ALL_FIELDS) or field.name in asked
+        filled = self._form.filled
+        is_filled = filled in (None, forms.ALL_FIELDS) or field.name in filled
+        excluded = self._form.form_class._meta.exclude or ()
         if not (is_filled and field.editable) or field.name in excluded:
             return False
         return shows_value(self._form_fields.get(field.name), field)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -58,10 +58,11 @@ class Rebuilt:
             yield Statement.read(self.rows, since=self.since, until=self.until)
 
 
-def rebuild(asked: Asked, user: Any, *, needs_columns: bool = True) -> Rebuilt:
+def rebuild(asked: Asked, user: Any, *, paths: Collection[str] | None = None) -> Rebuilt:
     """Return the change list for the user; raise ExportNotPermitted and InvalidParams.
 
-    It is made apart, as what restore() leaves behind in a thread is nobody else's.
+    With ``paths``, it has no columns but those of them that are offered. It is made apart, as what
+    restore() leaves behind in a thread is nobody else's.
     """
 
     def work() -> Rebuilt:
@@ -72,8 +73,12 @@ def rebuild(asked: Asked, user: Any, *, needs_columns: bool = True) -> Rebuilt:
                 stack.enter_context(manager)
             model_admin = asked.model_admin
             rows = read_rows(model_admin, request, asked.selected, is_rebuilt=True)
-            groups = list_groups(model_admin, request, rows) if needs_columns else ()
-            columns = list_columns(groups)
+            needs_columns = paths is None or paths
+            columns = (
+                list_columns(list_groups(model_admin, request, rows, paths=paths))
+                if needs_columns
+                else {}
+            )
         has_context = manager is not None
         return Rebuilt(asked, owner, rows, columns, since, get_time(), has_context)
 
@@ -82,7 +87,7 @@ def rebuild(asked: Asked, user: Any, *, needs_columns: bool = True) -> Rebuilt:
 
 def find_statement(asked: Asked, user: Any) -> Statement:
     """Return the query that a worker would run; raise as ``rebuild()``."""
-    rebuilt = rebuild(asked, user, needs_columns=False)
+    rebuilt = rebuild(asked, user, paths=())
 
     def work() -> Statement:
         with rebuilt.context() as statement:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from django.db import models
@@ -16,9 +16,11 @@ from django_infra.exporter.changelists.shown import Shown
 class RelatedGroups:
     """What relations lead to, as far as pages or paths in the change list show it."""
 
-    def __init__(self, shown: Shown, listed: frozenset[str]) -> None:
+    def __init__(self, shown: Shown, listed: frozenset[str], paths: Collection[str] | None) -> None:
         self.shown = shown
         self.listed = listed
+        # What is asked for; None asks for all.
+        self.paths = paths
 
     def list_groups(
         self,
@@ -29,23 +31,29 @@ class RelatedGroups:
         path: str = "",
         label: str = "",
         came_by: str | None = None,
+        may_be_missing: bool = False,
     ) -> Iterator[ColumnGroup]:
         """Yield the groups behind a model of which these fields are shown, None if no page is."""
         if depth == 0:
             return
         for relation in list_relations(model):
-            if relation.name == came_by or not self.shown.is_whole(relation.model):
-                continue
             where = f"{path}{relation.name}__"
+            if relation.name == came_by or not self._is_asked(where):
+                continue
+            if not self.shown.is_whole(relation.model):
+                continue
             may_follow = fields is not None and self.shown.may_follow(relation, fields)
             is_listed = any(each.startswith(where) for each in self.listed)
             if not (may_follow or is_listed):
                 continue
             name = f"{label}: {relation.label}" if label else relation.label
             found = self._list_fields(relation) if may_follow else None
-            listed = self._list_listed(relation, where)
+            listed = self._list_listed(relation, where) if is_listed else []
             fields_shown = dict.fromkeys([*(found or ()), *listed])
-            group = make_group(relation.model, fields_shown, path=where, label=name)
+            is_optional = may_be_missing or relation.is_backward or relation.field.null
+            group = make_group(
+                relation.model, fields_shown, path=where, label=name, may_be_missing=is_optional
+            )
             if group.columns:
                 yield group
             yield from self.list_groups(
@@ -55,7 +63,11 @@ class RelatedGroups:
                 path=where,
                 label=name,
                 came_by=relation.reverse,
+                may_be_missing=is_optional,
             )
+
+    def _is_asked(self, start: str) -> bool:
+        return self.paths is None or any(path.startswith(start) for path in self.paths)
 
     def _list_fields(self, relation: Relation) -> list[Any]:
         came_by = relation.field if relation.is_backward else None

@@ -3,6 +3,7 @@
 1. The query is compiled for the rows' own database, and its literals are composed by that backend.
 2. Lists of IN are sets: their order may differ between processes.
 3. Dates and times are kept beside the digest of the rest, as they may move with the clock.
+4. So are the days of the database's own clock, if the query depends on them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from django.db import connections
 from django.db.models import QuerySet
 from django.utils.crypto import salted_hmac
 
+from django_infra.exporter.changelists.clocks import depends_on_day, read_days
 from django_infra.exporter.changelists.literals import compose_literal
 from django_infra.exporter.changelists.moments import find_moment_fault, make_moment
 from django_infra.exporter.changelists.sessions import read_session
@@ -53,9 +55,12 @@ class Statement:
         databases = frozenset(rows.db for _ in range(DRAWS))
         connection = connections[min(databases)]
         connection.ensure_connection()
-        text, moments = _compose(rows, connection)
+        sql, params = _compile(rows, connection)
+        text, moments = _compose(sql, params, connection)
         if len(moments) > MAX_MOMENTS:
             text, moments = "\0".join((text, *moments)), ()
+        if depends_on_day(sql, params):
+            moments += read_days(sql, params, connection)
         digest = salted_hmac(SALT, text, algorithm="sha256").hexdigest()
         return cls(databases, digest, moments, read_session(connection), since, until)
 
@@ -121,13 +126,17 @@ class _Part:
     moments: tuple[str, ...]
 
 
-def _compose(rows: QuerySet[Any, Any], connection: Any) -> tuple[str, tuple[str, ...]]:
+def _compile(rows: QuerySet[Any, Any], connection: Any) -> tuple[str, tuple[Any, ...]]:
     # Compiling changes a query, and some of what it changes is shared with its clones.
     query: Any = rows.query.clone()
     try:
         sql, params = query.get_compiler(connection=connection).as_sql()
     except EmptyResultSet:
         return "", ()
+    return sql, tuple(params)
+
+
+def _compose(sql: str, params: tuple[Any, ...], connection: Any) -> tuple[str, tuple[str, ...]]:
     literals = [_make_literal(each, connection) for each in params]
     parts = _read_all(sql, literals)
     text = "\0".join((sql, *(each.text for each in parts)))

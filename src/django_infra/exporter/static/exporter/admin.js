@@ -155,7 +155,7 @@
 document.addEventListener("DOMContentLoaded", () => {
     const picker = document.getElementById("column-picker");
     if (!picker) return;
-    const {format, order} = picker.closest("form").elements;
+    const {format, order, paths} = picker.closest("form").elements;
     const search = picker.querySelector("input[type=search]");
     const list = picker.querySelector("ol");
     const boxes = new Map([...picker.querySelectorAll("input[type=checkbox]")].map((box) => [box.value, box]));
@@ -265,8 +265,10 @@ document.addEventListener("DOMContentLoaded", () => {
         if (event.key === "Enter") event.preventDefault();
     });
 
-    // A download leaves the page as it is.
     picker.closest("form").addEventListener("submit", () => {
+        // One field for all of them: a server takes no more than a thousand.
+        paths.value = [...list.children].map(getPath).join(" ");
+        // A download leaves the page as it is.
         const started = document.getElementById("file-started");
         document.getElementById("file-news")?.replaceChildren(started.content.cloneNode(true));
     });
@@ -286,6 +288,7 @@ document.addEventListener("DOMContentLoaded", () => {
         .forEach((box) => choose(box, true));
     for (const box of boxes.values()) box.removeAttribute("name");
     order.value = "";
+    paths.disabled = false;
     picker.querySelector(".picker-static").hidden = true;
     for (const part of picker.querySelectorAll(".picker-search, .picker-all, .picker-chosen")) part.hidden = false;
 });
