@@ -8,6 +8,7 @@ import pytest
 from django.db import connection, models, transaction
 from django.db.models.expressions import RawSQL
 
+from exporter.guarding import texts as guarded_texts
 from generated import given, st
 from testapp.models import Publisher
 
@@ -93,8 +94,8 @@ TYPES = {
     "smallint": st.integers(-(2**15), 2**15 - 1).map(str),
     "integer": st.integers(-(2**31), 2**31 - 1).map(str),
     "bigint": st.integers(-(2**63), 2**63 - 1).map(str),
-    "text": texts | nasty_texts | formulas,
-    "varchar(30)": texts.map(lambda text: text[:30]) | nasty_texts,
+    "text": texts | nasty_texts | formulas | guarded_texts,
+    "varchar(30)": (texts | guarded_texts).map(lambda text: text[:30]) | nasty_texts,
     "double precision": floats,
     "date": dates | odd_dates,
     "time": times | odd_times,
