@@ -56,7 +56,7 @@ FORMULA_TRIGGERS = frozenset(INNER_TRIGGERS + "\t\r\n")
 # line ends within quotes.
 SEPARATORS = ";\t\r\n"
 
-_WINDOW = 1 << 18  # characters whose formulas are escaped at a time
+_WINDOW = 1 << 15  # characters whose formulas are escaped at a time
 
 _get_first_character = itemgetter(0)
 _is_plain_number = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?").fullmatch
