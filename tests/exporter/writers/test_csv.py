@@ -185,6 +185,19 @@ def test_with_the_guard_texts_are_quoted_for_programs_that_divide_otherwise():
     )
 
 
+def read_examples():
+    """Read the table of texts and cells from the page that says the rule."""
+    page = (Path(__file__).parents[3] / "docs/cells.md").read_text()
+    _, _, table = page.partition("| text | cell |\n| --- | --- |\n")
+    rows, _, _ = table.partition("\n\n")
+    return [[cell.strip(" `") for cell in row.strip("|").split("|")] for row in rows.splitlines()]
+
+
+@pytest.mark.parametrize(("text", "cell"), read_examples())
+def test_the_examples_of_the_docs(text, cell):
+    assert write([("1", text)], escape_formulas=True).decode() == f"a,b\r\n1,{cell}\r\n"
+
+
 @pytest.mark.parametrize("delimiter", [*";\t|", ","])
 @pytest.mark.parametrize("honours_quotes", [True, False])
 @pytest.mark.parametrize("escape_formulas", [True, False])
