@@ -9,7 +9,7 @@ from django.db import connection, models, transaction
 from django.db.models.expressions import RawSQL
 
 from exporter.guarding import texts as guarded_texts
-from generated import given, st
+from generated import example, given, st
 from testapp.models import Publisher
 
 pytestmark = [
@@ -165,6 +165,9 @@ def set_session(session):
 @pytest.mark.parametrize("type_", [*TYPES, *OTHER_TYPES])
 def test_both_paths_give_the_same_bytes_or_error(publisher, export_both_ways, get_path, type_):
     @given(st.lists((TYPES | OTHER_TYPES)[type_], max_size=6), st.booleans(), st.booleans())
+    # With no value that Python has no object for, so that each path is taken.
+    @example([], True, True)
+    @example([], False, True)
     def check(values, is_alone, escape_formulas):
         with transaction.atomic():
             by_server, by_python = export_both_ways(
