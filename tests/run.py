@@ -1,4 +1,4 @@
-"""Run the tests on every database that answers, with the brokers and the browser found.
+"""Run the tests on every database that answers, with the brokers and programs found.
 
     python tests/run.py [check|contract|test|thorough] [arguments for pytest]
 
@@ -13,7 +13,8 @@ The environment says:
 - POSTGRES_URL, MYSQL_URL, REDIS_URL and AMQP_URL: where the servers are.
 - DATABASES: which of sqlite, postgresql and mysql to run on; all unless told.
 - CHROMIUM: where the browser is, if it is not on the PATH.
-- REQUIRE_SERVICES=1: a server that does not answer, or no browser, is a failure, and not skipped.
+- REQUIRE_SERVICES=1: a server that does not answer, no browser or no spreadsheet is a failure,
+  and not skipped.
 - PSYCOPG=2 and MYSQL_CLIENT=pymysql: PostgreSQL through psycopg2, MariaDB through PyMySQL.
 - JOBS: how many processes run tests at the same time. Otherwise it is one more than there are
   processors, since some wait for browsers and workers; in check as many, or 0 for a module.
@@ -36,6 +37,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.utils import ConnectionHandler, Error
 
 import browsers
+import spreadsheets
 from selection import LEVELS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -112,7 +114,7 @@ def find_databases() -> tuple[list[str], list[str]]:
 
 
 def find_missing_services() -> list[str]:
-    """Say which brokers and which browser there are, and return what is missing."""
+    """Say which brokers, browser and spreadsheet there are, and return what is missing."""
     from exporter.workers import brokers
 
     missing = []
@@ -127,6 +129,11 @@ def find_missing_services() -> list[str]:
     except browsers.BrowserNotFound as error:
         print(f"browser: not found. {error}")
         missing.append("browser")
+    try:
+        print(f"spreadsheet: {spreadsheets.read_version()}")
+    except spreadsheets.SpreadsheetNotFound as error:
+        print(f"spreadsheet: not found. {error}")
+        missing.append("spreadsheet")
     return missing
 
 

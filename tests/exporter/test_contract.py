@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import UserString
+
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
@@ -20,6 +22,7 @@ from django.db.models import (
     Q,
     Subquery,
     Sum,
+    TextField,
     Value,
     When,
     Window,
@@ -422,6 +425,37 @@ def test_formulas_are_escaped_unless_told_otherwise(library):
 
     assert read(escaped) == b"'+header,number\r\n'=cmd(),-5\r\n"
     assert read(plain) == b"+header,number\r\n=cmd(),-5\r\n"
+
+
+def test_formulas_behind_a_separator_are_escaped(library):
+    inner = {"x": Value("x;=1+1"), "y;@": Value('a\t-1,"'), "z\t+": Value("1\n=2")}
+
+    escaped = export_queryset(books[:1], {"id": "id", **inner})
+    plain = export_queryset(books[:1], {"id": "id", **inner}, options={"escape_formulas": False})
+
+    pk = books[0].pk
+    assert read(escaped).decode() == (
+        f'id,x,"y;\'@","z\t\'+"\r\n{pk},"x;\'=1+1","a\t\'-1,""","1\n\'=2"\r\n'
+    )
+    assert read(plain) == write_expected(
+        ["id", "x", "y;@", "z\t+"], [(pk, "x;=1+1", 'a\t-1,"', "1\n=2")]
+    )
+
+
+class UserStringField(TextField):
+    """A field whose values are no ``str``, as those of phone numbers are."""
+
+    def from_db_value(self, value, expression, connection):
+        return UserString(value)
+
+
+def test_objects_are_guarded_as_their_texts_are(library):
+    texts = ["=1", "x;=1", "-5", "+49 30 1234"]
+    values = {text: Value(text, output_field=UserStringField()) for text in texts}
+
+    export = export_queryset(books[:1], {f"c{at}": values[text] for at, text in enumerate(texts)})
+
+    assert read(export) == b"c0,c1,c2,c3\r\n'=1,\"x;'=1\",-5,'+49 30 1234\r\n"
 
 
 def test_field_that_sends_a_query_while_rows_are_read(db):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -212,9 +212,9 @@ class _Transfer:
     def _write_text(self, writer: TextWriter, *, may_use_forms: bool = True) -> None:
         source, file = self._get_source(), self.sink.file
 
-        def write_lines(lines: bytes | memoryview, row_count: int) -> None:
-            with self._advance(source, row_count):
-                text_file.write_lines(lines, row_count)
+        def write_lines(lines: Sequence[bytes | memoryview]) -> None:
+            with self._advance(source, len(lines)):
+                text_file.write_lines(lines)
 
         with (
             source.open(writer, may_use_forms=may_use_forms) as reading,

@@ -15,6 +15,7 @@ from django_infra.exporter.sources import base, get_source
 from django_infra.exporter.sources.base import CHUNK_BYTES, Source
 from exporter.conftest import read, write_expected
 from exporter.faults.probes import PATIENCE, STALLING
+from exporter.guarding import write_guarded
 from testapp.models import Author, Book, Publisher, Translation
 
 
@@ -151,10 +152,15 @@ def test_large_cell_alone_in_its_row(db):
     assert read(export) == f"large\r\n{text}\r\n".encode()
 
 
-def test_large_formula_is_escaped(db):
-    Author.objects.create(name="a")
-    text = "=" + "1" * (1 << 20)
+@pytest.mark.parametrize("start", ["", "="])
+@pytest.mark.parametrize("end", ["", ";", "\t", ";=1", ',\t"-', "\n@", "\r-1", '";x'], ids=ascii)
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_large_formula_is_escaped(db, start, end, is_alone):
+    Author.objects.create(name="a;b", email="")
+    text = start + "1" * (1 << 20) + end
+    values = ["large"] if is_alone else ["name", "large", "email"]
 
-    export = export_queryset(Author.objects.annotate(large=Value(text)), ["name", "large"])
+    export = export_queryset(Author.objects.annotate(large=Value(text)), values)
 
-    assert read(export) == f"name,large\r\na,'{text}\r\n".encode()
+    rows = [(text,)] if is_alone else [("a;b", text, "")]
+    assert read(export) == write_guarded(values, rows)

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import datetime
-import decimal
 import enum
 import json
 import math
+import tracemalloc
 import uuid
-from collections import OrderedDict, UserList, defaultdict, deque, namedtuple
+from collections import OrderedDict, UserList, UserString, defaultdict, deque, namedtuple
 from decimal import Decimal
 from fractions import Fraction
 
@@ -14,13 +14,16 @@ import pytest
 from django.db.models import IntegerChoices, TextChoices
 from django.utils.functional import lazystr
 from django.utils.safestring import mark_safe
+from phonenumber_field.phonenumber import PhoneNumber
 
 from django_infra.exporter.writers.cells import (
     FORMULA_TRIGGERS,
     escape_formula,
     format_column,
+    format_texts,
     get_cell_text,
 )
+from exporter.guarding import guard, texts
 from generated import given, st
 from ids import make_id
 
@@ -251,24 +254,39 @@ def test_a_column_may_hold_values_of_every_type(escape_formulas):
     cells = [*PLAIN, *OTHERS, *CONTAINERS]
     column = format_column([value for value, _ in cells], escape_formulas=escape_formulas)
     for formatted, (value, text) in zip(column, cells, strict=True):
-        assert formatted is value or formatted == text
+        is_guarded = escape_formulas and isinstance(value, Money)
+        assert formatted is value or formatted == (f"'{text}" if is_guarded else text)
 
 
-GUARDED = ["=1+1", "@SUM(A1)", "\tx", "\r", "\n=1", "＝1", "\ufeff=1", "-2+3", "+a"]
-SPARED = ["-5", "+5", "x=1", " =1", "", "'=1"]
+GUARDED = {
+    **{
+        text: f"'{text}"
+        for text in ["=1+1", "@SUM(A1)", "\tx", "\r", "＝1", "\ufeff=1", "-2+3", "+a"]
+    },
+    "\n=1": "'\n'=1",
+    "x;=1+1": "x;'=1+1",
+    "x\t＋1": "x\t'＋1",
+    "x\r\n-1": "x\r\n'-1",
+    'x;"@': "x;\"'@",
+    "=1;\ufeff": "'=1;'\ufeff",
+}
+SPARED = ["-5", "+5", "x=1", " =1", "", "'=1", "x; =1", "x;'=1", "x,=1", "x;\t1", 'x;""=1', "5;6"]
 
 
 @pytest.mark.parametrize("text", GUARDED, ids=ascii)
 @pytest.mark.parametrize("others", [[], [None], [5], [{}], [b"x"], [Mood.GOOD], ["x"]], ids=str)
 def test_formulas_are_escaped_whatever_else_is_in_the_column(text, others):
-    assert format_column([*others, text], escape_formulas=True)[-1] == "'" + text
+    assert format_column([*others, text], escape_formulas=True)[-1] == GUARDED[text]
+    assert format_texts([*others, text], escape_formulas=True)[-1] == GUARDED[text]
     assert format_column([*others, text], escape_formulas=False)[-1] == text
+    assert format_texts([*others, text], escape_formulas=False)[-1] == text
 
 
 @pytest.mark.parametrize("text", SPARED, ids=ascii)
 @pytest.mark.parametrize("others", [[], [None], [5], [{}], [b"x"], [Mood.GOOD], ["x"]], ids=str)
 def test_other_texts_are_spared_whatever_else_is_in_the_column(text, others):
     assert format_column([*others, text], escape_formulas=True)[-1] == text
+    assert format_texts([*others, text], escape_formulas=True)[-1] == text
 
 
 @pytest.mark.parametrize("others", [[], [None], ["x"]], ids=str)
@@ -277,24 +295,51 @@ def test_subclasses_of_str_are_escaped_too(others):
     assert format_column(column, escape_formulas=True)[:3] == ["'=1"] * 3
 
 
-def test_only_text_is_escaped():
-    column = [
-        -5,
-        -1.5,
-        -math.inf,
-        Decimal("-5"),
-        Decimal("-Infinity"),
-        datetime.timedelta(seconds=-1),
-        Size.LARGE,
-        Money(),
-        lazystr("=1"),
-        ["=1"],
-        {"=1": "=2"},
-        b"=1",
-    ]
-    texts = list(map(str, format_column(column, escape_formulas=True)))
-    assert not any(text.startswith("'") for text in texts)
-    assert texts[-5:] == ["=5 €", "=1", '["=1"]', '{"=1": "=2"}', "3d31"]
+TYPED = [
+    (-5, "-5"),
+    (-1.5, "-1.5"),
+    (-math.inf, "-inf"),
+    (Decimal("-5"), "-5"),
+    (Decimal("-Infinity"), "-Infinity"),
+    (Fraction(-1, 3), "-1/3"),
+    (-1j, "(-0-1j)"),
+    (datetime.timedelta(seconds=-1), "-1 day, 23:59:59"),
+    (Size.LARGE, "-2"),
+    (b"=1", "3d31"),
+    (["=1", ";=1"], '["=1", ";=1"]'),
+    ({"=1": ";=2"}, '{"=1": ";=2"}'),
+    (Point("=1", "\t=1"), '["=1", "\\t=1"]'),
+]
+OBJECTS = [
+    (Money(), "'=5 €"),
+    (lazystr("=1"), "'=1"),
+    (UserString("@1;-x"), "'@1;'-x"),
+    (UserString("-5"), "-5"),
+    (deque(["x;=1"]), "deque(['x;'=1'])"),
+]
+
+
+@pytest.mark.parametrize(("value", "text"), [*TYPED, *OBJECTS], ids=make_id)
+@pytest.mark.parametrize("others", [[], [None], ["x"], [5], [{}]], ids=str)
+def test_whatever_is_of_no_type_that_is_spared_is_guarded(value, text, others):
+    for format in (format_column, format_texts):
+        assert str(format([*others, value], escape_formulas=True)[-1]) == text
+        assert str(format([*others, value], escape_formulas=False)[-1]) == get_cell_text(value)
+
+
+@pytest.mark.parametrize(
+    ("format", "text"),
+    [
+        ("E164", "+493012345678"),
+        ("INTERNATIONAL", "'+49 30 12345678"),
+        ("RFC3966", "tel:+49-30-12345678"),
+    ],
+)
+def test_phone_numbers_are_guarded(settings, format, text):
+    settings.PHONENUMBER_DEFAULT_FORMAT = format
+    number = PhoneNumber.from_string("+49 30 12345678")
+    assert format_texts([number], escape_formulas=True) == [text]
+    assert format_column([number], escape_formulas=True) == [text]
 
 
 # The formula guard
@@ -302,12 +347,34 @@ def test_only_text_is_escaped():
 
 @pytest.mark.parametrize("trigger", sorted(FORMULA_TRIGGERS), ids=ascii)
 @pytest.mark.parametrize(
-    "rest", ["", "1", "1+1", "cmd|' /C calc'!A0", "\n", " ", "=", "5a", ".5", "1e", "1e+", "1.2.3"]
+    "rest", ["", "1", "1+1", "cmd|' /C calc'!A0", "\n", " ", "5a", ".5", "1e", "1e+", "1.2.3"]
 )
 def test_a_trigger_is_escaped(trigger, rest):
     text = trigger + rest
     expected = text if trigger in "+-" and rest == "1" else "'" + text
     assert escape_formula(text) == expected
+
+
+@pytest.mark.parametrize("separator", [*";\t\r\n", "\r\n", ';"', '\t"', '\r"', '\n"'], ids=ascii)
+@pytest.mark.parametrize("trigger", "=+-@＝＋－＠\ufeff", ids=ascii)
+@pytest.mark.parametrize("rest", ["", "1", "1+1", ";x"])
+def test_a_trigger_behind_a_separator_is_escaped(separator, trigger, rest):
+    assert escape_formula(f"x{separator}{trigger}{rest}") == f"x{separator}'{trigger}{rest}"
+
+
+@pytest.mark.parametrize("between", [" ", "x", "'", '""', "\0", "\xa0"], ids=ascii)
+def test_a_trigger_further_behind_is_none(between):
+    assert escape_formula(f"x;{between}=1") == f"x;{between}=1"
+
+
+def test_a_text_of_many_triggers_takes_little_memory():
+    text = ";=" * 10**6
+    tracemalloc.start()
+    guarded = escape_formula(text)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert guarded == ";'=" * 10**6
+    assert peak < 40 * 10**6
 
 
 def test_the_triggers_are_those_that_are_promised():
@@ -408,22 +475,17 @@ def test_text_that_begins_otherwise_is_spared(text):
     assert escape_formula(text) == text
 
 
-def is_plain_number(text):
-    """Tell it by parsing, where the guard uses a pattern."""
-    try:
-        number = decimal.Decimal(text)
-    except decimal.InvalidOperation:
-        return False
-    characters = set(text) <= set("+-0123456789.eE")
-    digits = text.lower().partition("e")[0].lstrip("+-").split(".")
-    return characters and number.is_finite() and all(digits)
-
-
-@given(st.one_of(st.text(), st.text("+-=@019.eE \n\t١"), st.from_regex(r"\A[+-]?\d.*\Z")))
-def test_the_guard_adds_one_apostrophe_or_nothing(text):
+@given(st.one_of(st.text(), st.text("+-=@019.eE \n\t١"), st.from_regex(r"\A[+-]?\d.*\Z"), texts))
+def test_the_guard_adds_apostrophes_or_nothing(text):
     guarded = escape_formula(text)
-    if text and text[0] in FORMULA_TRIGGERS and not is_plain_number(text):
-        assert guarded == "'" + text
-    else:
-        assert guarded is text
+    assert guarded == guard(text)
+    assert guarded is text or guarded != text
     assert escape_formula(guarded) == guarded
+
+
+@given(st.lists(texts | st.none()), st.integers(1, 5))
+def test_the_guard_of_a_column_is_that_of_its_texts(column, window):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("django_infra.exporter.writers.cells._WINDOW", window)
+        formatted = format_texts(column, escape_formulas=True)
+    assert list(formatted) == [text and guard(text) for text in column]

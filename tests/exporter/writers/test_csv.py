@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from corpora import CSV_SPECTRUM, read_naughty_strings
-from django_infra.exporter.writers.cells import FORMULA_TRIGGERS, escape_formula
+from django_infra.exporter.writers.cells import FORMULA_TRIGGERS
 from django_infra.exporter.writers.csv import CSVWriter
 from django_infra.exporter.writers.lines import LARGE_CELL
+from exporter.guarding import divide, guard, is_formula, write_guarded
+from exporter.guarding import texts as guarded_texts
 from generated import example, given, st
 from ids import make_id
 
@@ -33,12 +35,12 @@ def write_by_csv(rows):
     return text.getvalue().encode()
 
 
+def write_plainly(headers, rows):
+    return write_by_csv([headers, *rows])
+
+
 def read(data):
     return list(csv.reader(io.StringIO(data.decode(), newline="")))
-
-
-def guard(cell):
-    return escape_formula(cell) if isinstance(cell, str) else cell
 
 
 # The file
@@ -108,9 +110,8 @@ def test_a_large_cell_is_what_csv_writes(text, length, escape_formulas):
     cell = (text * length)[:length]
     rows = [(cell, None), ("", cell), (1, 'a,"\r\n'), (cell, cell), (None, None)]
     data = write(rows, escape_formulas=escape_formulas)
-    if escape_formulas:
-        rows = [list(map(guard, row)) for row in rows]
-    assert data == write_by_csv([("a", "b"), *rows])
+    write_expected = write_guarded if escape_formulas else write_plainly
+    assert data == write_expected(["a", "b"], rows)
 
 
 @pytest.mark.parametrize("others", [[], [None], [""], [5], [{}], [None, "", "x"]], ids=str)
@@ -171,6 +172,80 @@ def test_the_guard_covers_cells_and_headers():
     assert data == b'\'=1+1,\'@b\r\n\'=1+1,-5\r\nx,"\'-5\n"\r\n"[""=1""]",-5\r\n'
 
 
+def test_with_the_guard_texts_are_quoted_for_programs_that_divide_otherwise():
+    row = ("a;b", "a\tb", ["a;b"], ";=1", "\t", "a;-1", "-1")
+    data = write([row], headers=["a;", "\t@", "c", "d", "e", "f", "g"], escape_formulas=True)
+    assert data.decode().split("\r\n") == [
+        '"a;","\'\t\'@",c,d,e,f,g',
+        '"a;b","a\tb","[""a;b""]",";\'=1","\'\t","a;\'-1",-1',
+        "",
+    ]
+    assert write([row], headers="abcdefg") == write_by_csv(
+        ["abcdefg", [*row[:2], '["a;b"]', *row[3:]]]
+    )
+
+
+def read_examples():
+    """Read the table of texts and cells from the page that says the rule."""
+    page = (Path(__file__).parents[3] / "docs/cells.md").read_text()
+    _, _, table = page.partition("| text | cell |\n| --- | --- |\n")
+    rows, _, _ = table.partition("\n\n")
+    return [[cell.strip(" `") for cell in row.strip("|").split("|")] for row in rows.splitlines()]
+
+
+@pytest.mark.parametrize(("text", "cell"), read_examples())
+def test_the_examples_of_the_docs(text, cell):
+    assert write([("1", text)], escape_formulas=True).decode() == f"a,b\r\n1,{cell}\r\n"
+
+
+@pytest.mark.parametrize("delimiter", [*";\t|", ","])
+@pytest.mark.parametrize("honours_quotes", [True, False])
+@pytest.mark.parametrize("escape_formulas", [True, False])
+def test_no_piece_is_a_formula_however_a_program_divides(
+    delimiter, honours_quotes, escape_formulas
+):
+    """However a program divides; only quotes tell a text's comma from our delimiter, though."""
+    texts = guarded_texts
+    if delimiter == "," and not honours_quotes:
+        texts = texts.filter(lambda text: "," not in text)
+
+    @given(tables(texts | st.integers() | st.none()))
+    @example((["a", "b"], [("x", "x;=1+1"), ("x", "x\t=1+1"), ("x", "x\r=1+1"), ("=1", "=1")]))
+    @example((["a", "b"], [("x", 'x";"=1+1;y'), (-5, '"\n"=1\n'), ("x;", '"=1'), (";", "\t=1")]))
+    def find_formulas(table):
+        headers, rows = table
+        data = write(rows, headers=headers, escape_formulas=escape_formulas)
+        pieces = divide(data.decode(), delimiter, honours_quotes=honours_quotes)
+        found.extend(filter(is_formula, pieces))
+
+    found = []
+    find_formulas()
+    assert bool(found) is not escape_formulas
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "|"], ids=ascii)
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])
+def test_rules_of_a_dialect_stay_with_the_guard(end, quoting):
+    class UnknownDialect(csv.excel):
+        lineterminator = end
+        skipinitialspace = True
+
+    class Writer(CSVWriter):
+        dialect = UnknownDialect
+
+    UnknownDialect.quoting = quoting
+    rows = [(1, "a;b"), (2, "a\t=1"), (3, "x"), (4, ";")]
+    file = io.BytesIO()
+    with Writer(escape_formulas=True).open(file, ["a", "b;=1"]) as write_rows:
+        write_rows(rows)
+    lines = file.getvalue().decode().split(end)
+    names, x = ('"a"', '"x"') if quoting else ("a", "x")
+    number = '"{}"' if quoting == csv.QUOTE_ALL else "{}"
+    cells = [(names, '"b;\'=1"'), ("1", '"a;b"'), ("2", '"a\t\'=1"'), ("3", x), ("4", '";"')]
+    expected = [f"{number.format(n) if n.isdigit() else n},{text}" for n, text in cells]
+    assert lines == [*expected, ""]
+
+
 def test_a_header_that_is_a_number_is_spared():
     assert write(headers=["-5", "+1"], escape_formulas=True) == b"-5,+1\r\n"
 
@@ -195,9 +270,8 @@ def test_naughty_strings_are_harmless_with_the_guard():
     strings = read_naughty_strings()
     data = write([(string,) for string in strings], headers=["a"], escape_formulas=True)
     cells = [cell for (cell,) in read(data)[1:]]
-    assert len(cells) == len(strings)
-    for cell, string in zip(cells, strings, strict=True):
-        assert cell in {string, f"'{string}"}
+    assert cells == list(map(guard, strings))
+    for cell in cells:
         if cell[:1] in FORMULA_TRIGGERS:
             float(cell)
             assert cell.isascii()
@@ -208,7 +282,7 @@ def test_naughty_strings_may_be_headers():
     strings = read_naughty_strings()
     assert read(write(headers=strings)) == [strings]
     guarded = write(headers=strings, escape_formulas=True)
-    assert read(guarded) == [[escape_formula(string) for string in strings]]
+    assert read(guarded) == [list(map(guard, strings))]
 
 
 SPECTRUM = [
@@ -366,11 +440,11 @@ def test_the_bytes_are_those_of_csv_writer(table):
     ]
 
 
-@given(tables(plain))
+@given(tables(plain | guarded_texts))
 def test_with_the_guard_the_bytes_are_those_of_csv_writer_for_guarded_text(table):
     headers, rows = table
     data = write(rows, headers=headers, escape_formulas=True)
-    assert data == write_by_csv([map(guard, row) for row in (headers, *rows)])
+    assert data == write_guarded(headers, rows)
 
 
 @given(tables(plain), st.integers(1, 3), st.booleans())

@@ -27,8 +27,8 @@ from django_infra.exporter.sources.forms import (
 from django_infra.exporter.sources.reader import Cells, Chunk, RowReader, format_column
 from django_infra.exporter.states import DataPath
 
-# Takes lines, and the number of rows in them.
-WriteLines: TypeAlias = Callable[[bytes | memoryview, int], None]
+# Takes the lines of rows, without their ends.
+WriteLines: TypeAlias = Callable[[Sequence[bytes | memoryview]], None]
 
 CHUNK_BYTES = 2 << 20  # of the file: rows of large cells are fetched fewer at a time
 CHUNK_SECONDS = 1.0  # so are rows that take longer

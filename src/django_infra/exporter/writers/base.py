@@ -40,8 +40,11 @@ class TextFile(ABC):
         """Append rows given column by column, each cell as ``format_cells()`` returns it."""
 
     @abstractmethod
-    def write_lines(self, lines: bytes | memoryview, row_count: int) -> None:
-        """Append rows that somebody else has made lines of."""
+    def write_lines(self, lines: Sequence[bytes | memoryview]) -> None:
+        """Append rows that somebody else has made lines of, which lack their ends.
+
+        Of the formula guard they lack what concerns the inside of texts. None holds a NUL.
+        """
 
 
 class TextWriter(Writer):

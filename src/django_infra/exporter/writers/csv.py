@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
@@ -11,7 +10,14 @@ from django_infra.exporter.exceptions import add_location
 from django_infra.exporter.writers.base import Rows, TextFile, TextWriter, WriteRows
 from django_infra.exporter.writers.cells import format_column, format_texts
 from django_infra.exporter.writers.forms import FormulasForm
-from django_infra.exporter.writers.lines import LineEncoder
+from django_infra.exporter.writers.lines import (
+    GUARDED_SPECIALS,
+    Line,
+    LineEncoder,
+    end_lines,
+    guard_lines,
+    needs_guard,
+)
 
 _OPENINGS = ("open", "open_text")
 
@@ -68,13 +74,18 @@ class CSVWriter(TextWriter):
 
     @contextmanager
     def open_text(self, file: BinaryIO, headers: Sequence[str]) -> Iterator[TextFile]:
-        text_file = CSVFile(file, headers, LineEncoder(self.dialect))
+        encoder = self._make_encoder()
+        text_file = CSVFile(file, headers, encoder, escape_formulas=self.escape_formulas)
         file.writelines(self._encode_texts([headers]))
         yield text_file
 
     def _encode_texts(self, rows: Rows) -> Iterator[bytes]:
         columns = [self.format_cells(column) for column in zip(*rows, strict=True)]
-        return LineEncoder(self.dialect).encode(columns)
+        return self._make_encoder().encode(columns)
+
+    def _make_encoder(self) -> LineEncoder:
+        more_specials = GUARDED_SPECIALS if self.escape_formulas else ""
+        return LineEncoder(self.dialect, more_specials=more_specials)
 
     def _encode_values(self, rows: Rows) -> Iterator[bytes]:
         """Leave a dialect's own rules to csv.writer, as quoting whatever is no number."""
@@ -82,18 +93,41 @@ class CSVWriter(TextWriter):
             format_column(column, escape_formulas=self.escape_formulas)
             for column in zip(*rows, strict=True)
         ]
-        text = io.StringIO(newline="")
-        csv.writer(text, self.dialect).writerows(zip(*columns, strict=True))
-        yield text.getvalue().encode()
+        file = _LineList()
+        end = self.dialect.lineterminator
+        # csv.writer quotes a text that holds a character of the line's end.
+        is_minimal = self.dialect.quoting == csv.QUOTE_MINIMAL
+        more = GUARDED_SPECIALS if self.escape_formulas and is_minimal else ""
+        writer = csv.writer(file, self.dialect, lineterminator=end + more)
+        writer.writerows(zip(*columns, strict=True))
+        yield "".join([line.removesuffix(more) for line in file.lines]).encode()
+
+
+class _LineList:
+    """A list of lines for csv.writer, which writes one line at a time."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def write(self, line: str) -> None:
+        self.lines.append(line)
 
 
 class CSVFile(TextFile):
     """A file of CSV that takes cells and lines."""
 
-    def __init__(self, file: BinaryIO, headers: Sequence[str], encoder: LineEncoder) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        headers: Sequence[str],
+        encoder: LineEncoder,
+        *,
+        escape_formulas: bool,
+    ) -> None:
         self.file = file
         self.headers = headers
         self.encoder = encoder
+        self.escape_formulas = escape_formulas
         self.row_count = 0
 
     def write_columns(self, columns: Sequence[Sequence[str | None]]) -> None:
@@ -105,9 +139,14 @@ class CSVFile(TextFile):
             raise
         self.row_count += len(columns[0])
 
-    def write_lines(self, lines: bytes | memoryview, row_count: int) -> None:
-        self.file.write(lines)
-        self.row_count += row_count
+    def write_lines(self, lines: Sequence[Line]) -> None:
+        if len(lines) == 1 and not (self.escape_formulas and needs_guard(lines[0])):
+            # It may be a large one.
+            self.file.write(lines[0])
+            self.file.write(b"\r\n")
+        else:
+            self.file.write(guard_lines(lines) if self.escape_formulas else end_lines(lines))
+        self.row_count += len(lines)
 
     def _encode(self, rows: Rows) -> Iterator[bytes]:
         return self.encoder.encode(list(zip(*rows, strict=True)))

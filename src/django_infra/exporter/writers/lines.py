@@ -2,6 +2,9 @@
 
 ``csv.writer`` looks at each character of each cell. Most columns hold nothing to quote, which
 one search of the whole column tells.
+
+Lines that a database has made lack what it cannot do cheaply: the guard of the formulas inside
+texts. One search of many lines tells whether there are any.
 """
 
 from __future__ import annotations
@@ -9,21 +12,44 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
+
+from django_infra.exporter.writers.cells import (
+    SEPARATORS,
+    escape_inner_formulas,
+    make_inner_pattern,
+)
+
+Line: TypeAlias = bytes | memoryview
 
 LARGE_CELL = 1 << 20  # characters
+
+# With the formula guard a text that holds one is quoted, so that a program that divides lines at
+# it sees the text as one, wherever it sees a cell begin.
+GUARDED_SPECIALS = ";\t"
+
+_LINE_END = b"\r\n"
+_NUL = b"\0"
+_INNER_PATTERNS = {
+    separator.encode(): re.compile(make_inner_pattern(separator, quote='""').encode())
+    for separator in SEPARATORS
+}
+_SUSPECTS = [re.compile(special.encode()) for special in GUARDED_SPECIALS] + [
+    pattern
+    for separator, pattern in _INNER_PATTERNS.items()
+    if separator.decode() not in GUARDED_SPECIALS
+]
 
 
 class LineEncoder:
     """Encode rows, given column by column, as a dialect with minimal quoting has them."""
 
-    def __init__(self, dialect: type[csv.Dialect]) -> None:
+    def __init__(self, dialect: type[csv.Dialect], *, more_specials: str = "") -> None:
         self.delimiter = dialect.delimiter
         self.end = dialect.lineterminator
         self.quote = dialect.quotechar or ""
-        specials = re.escape(self.delimiter + self.quote + "\r\n")
-        self._find_special = re.compile(f"[{specials}]").search
-        self._specials = (self.delimiter, self.quote, "\r", "\n")
+        self._specials = (self.delimiter, self.quote, "\r", "\n", *more_specials)
+        self._find_special = re.compile(f"[{re.escape(''.join(self._specials))}]").search
 
     @staticmethod
     def knows(dialect: type[csv.Dialect]) -> bool:
@@ -99,3 +125,46 @@ def _fill(cells: Sequence[Any]) -> Sequence[str]:
 
 def _has_large_cell(cells: Sequence[str]) -> bool:
     return max(map(len, cells), default=0) > LARGE_CELL
+
+
+def end_lines(lines: Sequence[Line]) -> bytes:
+    """Return the lines, each with its end."""
+    return _LINE_END.join([*lines, b""])
+
+
+def needs_guard(line: Line) -> bool:
+    """Tell, without a copy of it, whether ``guard_lines()`` may change the line."""
+    return any(pattern.search(line) for pattern in _SUSPECTS)
+
+
+def guard_lines(lines: Sequence[Line]) -> bytes:
+    """Return the lines, each with its end, as they would be had their texts been guarded inside.
+
+    They hold no NUL, and a cell is quoted where a comma, a quote or a line end is in it. Only
+    texts hold separators.
+    """
+    # Unlike their ends, this tells lines apart that have line ends in their texts.
+    text = _NUL.join([*lines, b""])
+    for special in map(str.encode, GUARDED_SPECIALS):
+        if special in text:
+            text = _quote_cells(text, special)
+    return escape_inner_formulas(text, _INNER_PATTERNS, rb"\g<0>'").replace(_NUL, _LINE_END)
+
+
+def _quote_cells(text: bytes, special: bytes) -> bytes:
+    """Quote the cells that hold the special character and are not quoted."""
+    pieces = []
+    done = position = quote_count = 0
+    while (found := text.find(special, position)) >= 0:
+        quote_count += text.count(b'"', position, found)
+        if quote_count % 2:
+            position = text.index(b'"', found)
+            continue
+        line_end = text.index(_NUL, found)
+        start = 1 + max(text.rfind(b",", done, found), text.rfind(_NUL, done, found))
+        stop = text.find(b",", found, line_end)
+        stop = line_end if stop < 0 else stop
+        pieces += [text[done:start], b'"', text[start:stop], b'"']
+        done = position = stop
+    pieces.append(text[done:])
+    return b"".join(pieces)
