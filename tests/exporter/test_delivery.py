@@ -16,7 +16,9 @@ from django.db.models import Value
 from django.db.models.functions import Repeat
 from django.utils import timezone
 
+from django_infra.exporter.delivery.filesystem import FileSystemDelivery
 from django_infra.exporter.exceptions import (
+    ExportInterrupted,
     FileAlreadyExists,
     InvalidSetting,
     UnfinishedFileReplaced,
@@ -341,6 +343,74 @@ def test_file_that_a_stranger_puts_there_meanwhile_is_spared(
         assert file.read() == b"theirs"
     assert find_files(temp_dir) == []
     assert storage_class is InMemoryStorage or find_files(media_root) == ["contested.csv"]
+
+
+@pytest.mark.parametrize("call", ["rename", "link", "replace"])
+def test_answer_of_a_share_that_says_no_to_what_it_has_done_is_seen_through(
+    authors, monkeypatch, media_root, temp_dir, call
+):
+    """NFS sends what was not answered once more, and is told that it was done before."""
+    real = getattr(os, call)
+    denials = {
+        "rename": FileNotFoundError(errno.ENOENT, "No such file"),
+        "link": FileExistsError(errno.EEXIST, "File exists"),
+        "replace": FileNotFoundError(errno.ENOENT, "No such file"),
+    }
+
+    def act_and_deny(*args, **kwargs):
+        real(*args, **kwargs)
+        raise denials[call]
+
+    def refuse(*args, **kwargs):
+        raise OSError(errno.EPERM, "No links here")
+
+    if call == "replace":
+        monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(os, call, act_and_deny)
+    export = export_authors("a/mine.csv")
+    assert export.state == ExportState.SUCCESS
+    assert find_files(media_root, temp_dir) == ["a/mine.csv"]
+    assert (media_root / "a/mine.csv").read_bytes() == make_authors_csv(authors)
+
+
+@pytest.mark.parametrize("path", [None, "a/mine.csv"])
+def test_name_that_cannot_be_removed_does_not_fail_an_export(
+    authors, monkeypatch, media_root, caplog, path
+):
+    real = os.unlink
+
+    def fail(target, *args, **kwargs):
+        if str(target).endswith(".part"):
+            raise OSError(errno.EIO, "Input/output error")
+        real(target, *args, **kwargs)
+
+    monkeypatch.setattr(os, "unlink", fail)
+    export = export_authors(path)
+    assert export.state == ExportState.SUCCESS
+    export.refresh_from_db()
+    assert export.state == ExportState.SUCCESS
+    assert (media_root / export.file.name).read_bytes() == make_authors_csv(authors)
+    assert "Could not remove the unfinished file" in caplog.text
+
+
+@pytest.mark.parametrize("moment", ["check_name", "deliver"])
+@pytest.mark.parametrize("path", [None, "a/mine.csv"])
+def test_worker_whose_unfinished_file_a_recovery_has_taken_is_interrupted(
+    authors, monkeypatch, remains, moment, path
+):
+    """It has stalled where nothing tells it that it is not wanted any more."""
+    real = getattr(FileSystemDelivery, moment)
+
+    def wake_up_late(delivery):
+        QueryExport.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+        assert recover_exports().failed == 1
+        return real(delivery)
+
+    monkeypatch.setattr(FileSystemDelivery, moment, wake_up_late)
+    with pytest.raises(ExportInterrupted, match=r"recovery|ended by somebody else"):
+        export_authors(path)
+    assert "Worker lost" in get_failure()
+    assert remains() == []
 
 
 # ------------------------------------------------------------------------------- races

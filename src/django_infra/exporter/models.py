@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from django_infra.db.functions import DatabaseTime
 from django_infra.db.models import UpdatableModel
 from django_infra.db.transaction import keep_transaction
-from django_infra.exporter.delivery import delete_if_there, is_same
+from django_infra.exporter.delivery import delete_if_there, get_delivery, is_same
 from django_infra.exporter.exceptions import ExportCancelled, describe_error
 from django_infra.exporter.fields import ExportFileField
 from django_infra.exporter.links import sign
@@ -175,9 +175,7 @@ class QueryExport(UpdatableModel):
         default=dict,
         blank=True,
         editable=False,
-        help_text=_(
-            "What the storage told when the file was saved under a path that was asked for."
-        ),
+        help_text=_("What the storage told of the file, saved under a path that was asked for."),
     )
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
     file_deleted_at = models.DateTimeField(
@@ -347,11 +345,12 @@ class QueryExport(UpdatableModel):
         """Say that the work goes on, of which there is nothing to count."""
         return self._write(self._get_claimed(), heartbeat_at=DatabaseTime())
 
-    def begin_delivery(self) -> bool:
+    def begin_delivery(self, *, file_facts: Mapping[str, Any] | None = None) -> bool:
         """Say that the file is about to be saved, so that from now on it may be in storage."""
         return self._write(
             self._get_claimed(),
             delivery_started_at=timezone.now(),
+            file_facts=dict(file_facts or {}),
             heartbeat_at=DatabaseTime(),
             **self._get_findings(),
         )
@@ -445,6 +444,7 @@ class QueryExport(UpdatableModel):
         try:
             if self.has_own_file() and not self.has_heir():
                 delete_if_there(self.storage, name)
+            self.remove_second_names()
         except BaseException:
             self._write(self._get_row().filter(file=name, path_key=key), path_key=None)
             raise
@@ -462,6 +462,12 @@ class QueryExport(UpdatableModel):
         """
         name = str(self.file.name)
         return self.has_own_name or is_same(self.storage, name, self.file_facts, file)
+
+    def remove_second_names(self) -> None:
+        """Remove the names that the file had before it was saved, if any are left."""
+        get_delivery(
+            self.storage, str(self.file.name), temp_name=self.temp_name
+        ).remove_temp_files()
 
     def lose_file(self) -> bool:
         """Say that the file is not in storage any more, unless somebody is deleting it."""
@@ -502,6 +508,7 @@ class QueryExport(UpdatableModel):
             start_time=timezone.now(),
             heartbeat_at=DatabaseTime(),
             delivery_started_at=None,
+            file_facts={},
             row_count=0,
             progress_percent=None,
             **changes,

@@ -130,7 +130,11 @@ def attempt(export: QueryExport, job: Job, *, watch: Watch | None = None) -> Non
             write(export, job, delivery, progress)
             checksum = delivery.compute_checksum()
             delivery.check_name()
-            _move(export, ExportState.PROCESSING, export.begin_delivery)
+            delivery.stage()
+            # By what is known of its file, a recovery will know the saved one.
+            staged = {} if export.has_own_name else delivery.facts
+            begin = partial(export.begin_delivery, file_facts=staged)
+            _move(export, ExportState.PROCESSING, begin)
             file_size = delivery.deliver()
             # Nobody else saves a file under a name of our own.
             facts = {} if export.has_own_name else delivery.find_facts()

@@ -37,6 +37,7 @@ def remove_remains(export: QueryExport) -> bool:
         delivery.remove_remains(
             may_be_saved=export.delivery_started_at is not None,
             has_own_name=export.has_own_name,
+            facts=export.file_facts,
         )
     except Exception:
         logger.exception("Could not remove what %s left behind.", export.id)
@@ -85,6 +86,7 @@ def _delete_file(export: QueryExport) -> None:
         is_there = export.has_own_name or export.storage.exists(name)
         if is_there and export.has_own_file() and not export.has_heir():
             delete_if_there(export.storage, name)
+        export.remove_second_names()
     except Exception:
         logger.exception("Could not delete %r, whose row is gone.", name)
 

@@ -4,11 +4,11 @@ import hashlib
 import logging
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 from django.core.files import File
 from django.core.files.storage import Storage
@@ -73,11 +73,12 @@ class Delivery:
     def __enter__(self) -> Self:
         self.prepare()
         self.temp_path = self.get_temp_paths()[0]
+        self.is_staged = False
         try:
             self.file = create_private_file(self.temp_path)
             return self
         except BaseException:
-            self.remove_temp_files()
+            self.try_to_remove_temp_files()
             raise
 
     def __exit__(
@@ -96,9 +97,9 @@ class Delivery:
             # On a full disk, closing writes again and fails again.
             with suppress(OSError):
                 self.file.close()
-            # By its second name the recovery will know that the saved file is ours.
+            # The recovery will judge what nobody knows of.
             if fate is not None:
-                self.remove_temp_files()
+                self.try_to_remove_temp_files()
 
     def restart(self) -> None:
         """Empty the temporary file."""
@@ -116,12 +117,21 @@ class Delivery:
         self.file.seek(0, os.SEEK_END)
         return checksum
 
+    def stage(self) -> None:
+        """Make the temporary file ready to be saved.
+
+        What ``facts`` holds after it is known of the saved file before there is one.
+        """
+        self.file = reopen(self.file)
+        self.is_staged = True
+
     def deliver(self) -> int:
         """Save the file and return its size in bytes.
 
         Raises FileAlreadyExists, and leaves the file that is there as it is.
         """
-        self.file = reopen(self.file)
+        if not self.is_staged:
+            self.stage()
         # Before the storage may close it.
         size = os.fstat(self.file.fileno()).st_size
         self.save()
@@ -149,14 +159,25 @@ class Delivery:
         for path in self.get_temp_paths():
             path.unlink(missing_ok=True)
 
+    def try_to_remove_temp_files(self) -> None:
+        """Remove each, or log that this failed: the export has succeeded, or failed, by now."""
+        for path in self.get_temp_paths():
+            try:
+                path.unlink(missing_ok=True)
+            except OSError:
+                logger.exception("Could not remove the unfinished file %r.", str(path))
+
     def has_delivered(self) -> bool:
         """Tell whether the storage holds the file, and holds it from us."""
         return self.is_delivered
 
-    def remove_remains(self, *, may_be_saved: bool, has_own_name: bool) -> None:
+    def remove_remains(
+        self, *, may_be_saved: bool, has_own_name: bool, facts: Mapping[str, Any]
+    ) -> None:
         """Remove what a process left that was killed within the block.
 
-        ``has_own_name`` says that no stranger saves a file under the name.
+        ``has_own_name`` says that no stranger saves a file under the name, and ``facts`` what was
+        known of the file when it was staged.
         """
         if may_be_saved:
             self.storage.delete(self.name)

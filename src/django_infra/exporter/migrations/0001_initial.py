@@ -49,7 +49,7 @@ class Migration(migrations.Migration):
                 ('file', django_infra.exporter.fields.ExportFileField(blank=True, max_length=512, upload_to='', verbose_name='file')),
                 ('file_size', models.PositiveBigIntegerField(blank=True, help_text='In bytes.', null=True, verbose_name='file size')),
                 ('checksum', models.CharField(blank=True, help_text='SHA-256 of the file, in hexadecimal.', max_length=64, verbose_name='checksum')),
-                ('file_facts', models.JSONField(blank=True, default=dict, editable=False, help_text='What the storage told when the file was saved under a path that was asked for.', verbose_name='facts of the file')),
+                ('file_facts', models.JSONField(blank=True, default=dict, editable=False, help_text='What the storage told of the file, saved under a path that was asked for.', verbose_name='facts of the file')),
                 ('expires_at', models.DateTimeField(blank=True, null=True, verbose_name='expires at')),
                 ('file_deleted_at', models.DateTimeField(blank=True, help_text='When the file had expired, or was found to be gone.', null=True, verbose_name='file deleted at')),
                 ('error_log', models.TextField(blank=True, verbose_name='error log')),
