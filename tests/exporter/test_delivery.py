@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import signal
@@ -8,6 +9,7 @@ import stat
 import tempfile
 from datetime import timedelta
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from django.core.files.base import ContentFile
@@ -30,7 +32,12 @@ from exporter.faults import races
 from exporter.faults import storages as faulty
 from exporter.faults.authors import COLUMNS, export_authors, make_authors_csv
 from exporter.faults.children import plan_chunks
-from exporter.faults.disks import mount_disk_without_links, mount_small_disk
+from exporter.faults.disks import (
+    crash_host,
+    mount_disk_without_links,
+    mount_journaled_disk,
+    mount_small_disk,
+)
 from exporter.faults.marks import commits
 from exporter.faults.probes import find_files
 
@@ -136,6 +143,65 @@ def test_file_system_without_hard_links_gets_the_file(authors, tmp_path, media_r
         assert export.file_facts == {"size": export.file_size}
         export.delete()
         assert find_files(media_root) == []
+
+
+@pytest.mark.external
+@pytest.mark.parametrize("way", ["near", "far", "linkless", "own"])
+@pytest.mark.parametrize("is_synced", [True, False])
+def test_file_of_a_success_outlives_a_crash_of_the_host(
+    authors, settings, monkeypatch, media_root, tmp_path, elsewhere, use_storage, way, is_synced
+):
+    del settings.EXPORTER_TEMP_DIR
+    settings.FILE_UPLOAD_PERMISSIONS = 0o640
+    settings.EXPORTER_FSYNC = is_synced
+    if way == "far":
+        settings.EXPORTER_TEMP_DIR = str(elsewhere)
+    elif way == "linkless":
+        refusal = OSError(errno.EPERM, "No links here")
+        monkeypatch.setattr(os, "link", mock.Mock(side_effect=refusal))
+    elif way == "own":
+        use_storage(faulty.DjangosOwnStorage)
+    image = tmp_path / "disk"
+    with mount_journaled_disk(media_root, image):
+        export = export_padded(authors, "a/b/c.csv", padding=30_000)
+        assert export.state == ExportState.SUCCESS
+        with crash_host(image, tmp_path / "after") as disk:
+            left = disk / "a/b/c.csv"
+            content = left.read_bytes() if left.exists() else b""
+            is_whole = hashlib.sha256(content).hexdigest() == export.checksum
+            assert is_whole == is_synced
+            assert not is_synced or get_mode(left) == 0o640
+            assert not is_synced or find_files(disk) == ["a/b/c.csv"]
+
+
+@pytest.mark.parametrize("way", ["near", "own"])
+def test_file_and_each_folder_with_a_new_name_are_synced_before_the_success(
+    authors, settings, monkeypatch, media_root, use_storage, way
+):
+    """Some file systems write no more than what they are asked for."""
+    del settings.EXPORTER_TEMP_DIR
+    if way == "own":
+        use_storage(faulty.DjangosOwnStorage)
+    synced, late = [], []
+    real = os.fsync
+
+    def sync(descriptor):
+        target = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        (late if QueryExport.objects.succeeded().exists() else synced).append(target)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    export_authors("a/b/c.csv")
+    assert late == []
+    assert {media_root, media_root / "a", media_root / "a/b"} <= set(synced)
+    if way == "near":
+        # The data before the name; and the mode when the name it was opened by is gone.
+        before, after = [path.name for path in synced if ".part" in path.name]
+        assert (before.endswith(".part"), after.endswith(".part (deleted)")) == (True, True)
+        assert media_root.parent in synced
+    else:
+        assert media_root / "a/b/c.csv" in synced
+    assert synced[-1] == (media_root if way == "own" else media_root / "a/b")
 
 
 def test_storage_that_saves_in_its_own_way_is_asked_to(authors, use_storage, media_root, remains):
@@ -543,6 +609,7 @@ def test_file_that_cannot_be_deleted_is_logged(authors, use_storage, temp_dir, c
         ("EXPORTER_PATH_PREFIX", "/absolute/"),
         ("EXPORTER_STORAGE", "nowhere"),
         ("EXPORTER_ESCAPE_FORMULAS", "yes"),
+        ("EXPORTER_FSYNC", "no"),
         ("EXPORTER_LEASE", "long"),
         ("EXPORTER_MAX_ATTEMPTS", "often"),
         ("EXPORTER_MAX_ROWS", "few"),

@@ -14,6 +14,7 @@ from django.core.files import File
 from django.core.files.storage import Storage
 
 from django_infra.exporter.conf import conf
+from django_infra.exporter.delivery.durability import sync_saved
 from django_infra.exporter.delivery.facts import Facts, is_same, read_facts
 from django_infra.exporter.exceptions import FileAlreadyExists
 
@@ -214,6 +215,7 @@ class Delivery:
         if not self.is_delivered:
             self.withdraw(saved_name)
             raise make_exists_error(self.name)
+        sync_saved(self.storage, self.name)
 
 
 def create_private_file(path: Path) -> BinaryIO:

@@ -21,6 +21,7 @@ from django_infra.exporter.delivery.base import (
     make_exists_error,
     reopen,
 )
+from django_infra.exporter.delivery.durability import sync_file, sync_folder
 from django_infra.exporter.delivery.facts import Facts, is_same, make_facts
 from django_infra.exporter.exceptions import ExportInterrupted, UnfinishedFileReplaced
 
@@ -112,6 +113,8 @@ class FileSystemDelivery(Delivery):
         self._make_folder(self.target.parent)
         with self._noticing_recovery():
             self._bring_near()
+        # Before it has its name, so that no crash of the host leaves a half file there.
+        sync_file(self.file.fileno())
         self.facts = make_facts(os.fstat(self.file.fileno()))
 
     def save(self) -> None:
@@ -122,6 +125,7 @@ class FileSystemDelivery(Delivery):
         1. It gets its name, if that is free.
         2. It gets the mode that the storage gives its files.
         3. It loses all other names, of which no row would know after the success.
+        4. Its name and mode are on the disk.
         """
         try:
             with self._noticing_recovery():
@@ -131,6 +135,8 @@ class FileSystemDelivery(Delivery):
         self.facts = self.find_facts()
         self._set_permissions()
         self.try_to_remove_temp_files()
+        sync_file(self.file.fileno())
+        sync_folder(self.target.parent)
 
     @contextmanager
     def _noticing_recovery(self) -> Iterator[None]:
@@ -230,6 +236,7 @@ class FileSystemDelivery(Delivery):
             path.mkdir(exist_ok=True)
             if mode is not None:
                 path.chmod(mode)
+            sync_folder(path.parent)
 
     def _set_permissions(self) -> None:
         """Give the file the group and the mode that the storage gives its files."""
