@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -277,6 +277,11 @@ class QueryExport(UpdatableModel):
     def has_own_name(self) -> bool:
         """Whether nobody else would save anything under the attempt's name."""
         return self.attempt > 1 or self.id in self.object_name
+
+    @property
+    def uploads_since(self) -> datetime | None:
+        """When the first upload of the attempt may have begun; None if all are of the export."""
+        return None if self.has_own_name else self.start_time
 
     def is_owned_by(self, user: Any) -> bool:
         # Something else may have the key of a user.

@@ -125,6 +125,7 @@ def attempt(export: QueryExport, job: Job, *, watch: Watch | None = None) -> Non
         may_stay=partial(_is_success, export),
         check=progress.check,
         is_taken_over=partial(_is_taken_over, export),
+        began_at=export.uploads_since,
     ) as delivery:
         with progress:
             write(export, job, delivery, progress)

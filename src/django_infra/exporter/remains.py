@@ -33,7 +33,12 @@ def remove_remains(export: QueryExport) -> bool:
     An error is logged, for it is not the caller's.
     """
     try:
-        delivery = get_delivery(export.storage, export.object_name, temp_name=export.temp_name)
+        delivery = get_delivery(
+            export.storage,
+            export.object_name,
+            temp_name=export.temp_name,
+            began_at=export.uploads_since,
+        )
         delivery.remove_remains(
             may_be_saved=export.delivery_started_at is not None,
             has_own_name=export.has_own_name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from django.core.files.storage import FileSystemStorage, Storage
@@ -36,6 +37,7 @@ def get_delivery(
     may_stay: Callable[[], bool | None] = lambda: False,
     check: Callable[[], None] = lambda: None,
     is_taken_over: Callable[[], bool] = lambda: False,
+    began_at: datetime | None = None,
 ) -> Delivery:
     """Return the way to deliver into the storage.
 
@@ -54,4 +56,5 @@ def get_delivery(
         check=check,
         # A file system does not overwrite, and knows our file by its inode.
         is_taken_over=(lambda: False) if is_plain else is_taken_over,
+        began_at=began_at,
     )

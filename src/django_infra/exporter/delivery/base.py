@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -16,6 +17,7 @@ from django.core.files.storage import Storage
 from django_infra.exporter.conf import conf
 from django_infra.exporter.delivery.durability import sync_saved
 from django_infra.exporter.delivery.facts import Facts, is_same, read_facts
+from django_infra.exporter.delivery.uploads import find_uploads, may_need_parts
 from django_infra.exporter.exceptions import FileAlreadyExists
 
 logger = logging.getLogger(__name__)
@@ -48,7 +50,8 @@ class Delivery:
     Leaving the block removes the temporary file, and the saved one unless ``may_stay()``. If that
     is None, which is that nobody knows, both stay for the recovery to judge. ``check()`` raises if
     the file is not wanted any more while the storage reads it, and ``is_taken_over()`` tells
-    whether somebody else has saved a file under the name, in a storage that overwrites.
+    whether somebody else has saved a file under the name, in a storage that overwrites. Uploads
+    that have begun under it before ``began_at`` are of others.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Delivery:
         may_stay: Callable[[], bool | None] = lambda: False,
         check: Callable[[], None] = lambda: None,
         is_taken_over: Callable[[], bool] = lambda: False,
+        began_at: datetime | None = None,
     ) -> None:
         self.storage = storage
         self.name = name
@@ -67,6 +71,7 @@ class Delivery:
         self.may_stay = may_stay
         self.check = check
         self.is_taken_over = is_taken_over
+        self.began_at = began_at
         self.is_delivered = False
         self.facts: Facts = {}
         self.file: BinaryIO
@@ -134,9 +139,9 @@ class Delivery:
         if not self.is_staged:
             self.stage()
         # Before the storage may close it.
-        size = os.fstat(self.file.fileno()).st_size
+        self.size = os.fstat(self.file.fileno()).st_size
         self.save()
-        return size
+        return self.size
 
     def find_facts(self) -> Facts:
         """Return what the storage tells of the file that was saved, to know it again."""
@@ -181,8 +186,29 @@ class Delivery:
         known of the file when it was staged.
         """
         if may_be_saved:
+            for upload in find_uploads(self.storage, self.name, since=self.began_at):
+                upload.abort()
             self.storage.delete(self.name)
         self.remove_temp_files()
+
+    def abort_uploads(self) -> None:
+        """Abort those that are open under the name, or log that this failed.
+
+        They are of a save that has failed, or of requests whose answers were lost.
+        """
+        try:
+            uploads = find_uploads(self.storage, self.name, since=self.began_at)
+            # Asked after the look, so that none of them is of somebody else.
+            if not uploads or self.is_taken_over():
+                return
+        except Exception:
+            logger.exception("Could not look for open uploads of %r.", self.name)
+            return
+        for upload in uploads:
+            try:
+                upload.abort()
+            except Exception:
+                logger.exception("Could not abort the upload %s of %r.", upload.id, upload.key)
 
     def withdraw(self, name: str) -> None:
         """Delete from the storage, or log that this failed: another error is on its way."""
@@ -210,12 +236,15 @@ class Delivery:
             raise make_exists_error(self.name) from error
         except BaseException:
             # Storages may leave what they had written by then, as Django's own do.
+            self.abort_uploads()
             self.withdraw(self.name)
             raise
         if not self.is_delivered:
             self.withdraw(saved_name)
             raise make_exists_error(self.name)
         sync_saved(self.storage, self.name)
+        if may_need_parts(self.storage, self.size):
+            self.abort_uploads()
 
 
 def create_private_file(path: Path) -> BinaryIO:
