@@ -14,7 +14,7 @@ from django.db.models.functions import Repeat
 
 from django_infra.exporter.exceptions import FileAlreadyExists
 from django_infra.exporter.export import export_queryset
-from django_infra.exporter.models import ExportState, QueryExport
+from django_infra.exporter.models import ExportState, Leftover, QueryExport
 from django_infra.exporter.recovery import recover_exports
 from exporter.faults.authors import COLUMNS, export_authors, make_authors_csv
 from exporter.faults.marks import commits, commits_to_both
@@ -203,6 +203,66 @@ def test_object_that_cannot_be_deleted_is_logged(authors, s3, caplog):
         export_authors("stuck.csv")
     assert "Could not delete 'stuck.csv'" in caplog.text
     assert QueryExport.objects.get().state == ExportState.FAIL
+
+
+@pytest.mark.parametrize("path", [None, "stuck.csv"])
+@pytest.mark.parametrize("faults", [{"Delete": ERROR}, {"Delete": ERROR, "Head": ERROR}])
+def test_object_that_could_not_be_deleted_is_deleted_by_a_recovery(
+    authors, s3, recover, path, faults
+):
+    def fail(operation, number):
+        if operation == "Put":
+            return "cut"
+        return faults.get(operation) if "Put" in s3.operations else None
+
+    s3.fault = fail
+    with pytest.raises((ClientError, BotoCoreError, OSError)):
+        export_authors(path)
+    export = QueryExport.objects.get()
+    assert (export.state, export.path_key) == (ExportState.FAIL, None)
+    assert s3.list_objects() == [Leftover.objects.get().object_name] == [export.file_path]
+    assert recover().leftovers == 1
+    assert not Leftover.objects.exists()
+    assert_failed_and_gone(s3)
+
+
+def test_object_that_a_stranger_puts_in_the_place_of_a_leftover_is_spared(authors, s3, recover):
+    faults = {"Put": "cut", "Delete": ERROR}
+    s3.fault = lambda operation, number: faults.get(operation)
+    with pytest.raises((ClientError, BotoCoreError, OSError)):
+        export_authors("stuck.csv")
+    s3.reset()
+    size = len(s3.read("stuck.csv"))
+    s3.put("stuck.csv", b"x" * size)
+    recover()
+    assert s3.read("stuck.csv") == b"x" * size
+    assert not Leftover.objects.exists()
+
+
+@pytest.mark.parametrize("operation", ["ListUploads", "Abort"])
+@pytest.mark.parametrize("path", [None, "a/named.csv"])
+def test_upload_that_could_not_be_aborted_is_aborted_by_a_recovery(
+    authors, s3, recover, operation, path, settings
+):
+    """Without harm to the object of a success."""
+    settings.STORAGES = {**settings.STORAGES, "default": s3.get_storage(attempts=3)}
+
+    def fail(asked, number):
+        if (asked, number) == ("Begin", 1):
+            return "cut"
+        return ERROR if asked == operation else None
+
+    s3.fault = fail
+    export = export_large(authors, path)
+    assert export.state == ExportState.SUCCESS
+    s3.fault = lambda operation, number: None
+    (upload,) = s3.list_uploads()
+    leftover = Leftover.objects.get()
+    assert leftover.upload_id == ("" if operation == "ListUploads" else upload["UploadId"])
+    assert recover().leftovers == 1
+    assert s3.list_uploads() == []
+    assert s3.list_objects() == [export.file.name]
+    assert not Leftover.objects.exists()
 
 
 def test_failed_export_sends_nothing(authors, s3, spy):

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,23 @@ logger = logging.getLogger(__name__)
 
 TEMP_SUFFIX = ".part"
 PRIVATE = 0o600  # the mode of a file that is not saved yet
+
+
+@dataclass(frozen=True)
+class Left:
+    """What may lie in the storage and could not be deleted.
+
+    ``max_size`` is that of the whole file, of which a part may be there.
+    """
+
+    name: str
+    upload_id: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    max_size: int | None = None
+
+
+def forget(left: Left) -> None:
+    """Leave it at what is logged."""
 
 
 class CheckedFile(File):  # type: ignore[type-arg]  # no generic at run time
@@ -51,7 +69,8 @@ class Delivery:
     is None, which is that nobody knows, both stay for the recovery to judge. ``check()`` raises if
     the file is not wanted any more while the storage reads it, and ``is_taken_over()`` tells
     whether somebody else has saved a file under the name, in a storage that overwrites. Uploads
-    that have begun under it before ``began_at`` are of others.
+    that have begun under it before ``began_at`` are of others. ``remember()`` gets what could not
+    be deleted.
     """
 
     def __init__(
@@ -64,6 +83,7 @@ class Delivery:
         check: Callable[[], None] = lambda: None,
         is_taken_over: Callable[[], bool] = lambda: False,
         began_at: datetime | None = None,
+        remember: Callable[[Left], None] = forget,
     ) -> None:
         self.storage = storage
         self.name = name
@@ -72,6 +92,8 @@ class Delivery:
         self.check = check
         self.is_taken_over = is_taken_over
         self.began_at = began_at
+        self.remember = remember
+        self.size = 0
         self.is_delivered = False
         self.facts: Facts = {}
         self.file: BinaryIO
@@ -166,12 +188,19 @@ class Delivery:
             path.unlink(missing_ok=True)
 
     def try_to_remove_temp_files(self) -> None:
-        """Remove each, or log that this failed: the export has succeeded, or failed, by now."""
+        """Remove each, or remember it: the export has succeeded, or failed, by now."""
         for path in self.get_temp_paths():
             try:
                 path.unlink(missing_ok=True)
             except OSError:
                 logger.exception("Could not remove the unfinished file %r.", str(path))
+                # A recovery looks at what is in the folder of unfinished files.
+                if (name := self.get_stored_name(path)) is not None:
+                    self.remember(Left(name))
+
+    def get_stored_name(self, path: Path) -> str | None:
+        """Return the name that the path has in the storage, if it has one."""
+        return None
 
     def has_delivered(self) -> bool:
         """Tell whether the storage holds the file, and holds it from us."""
@@ -185,14 +214,14 @@ class Delivery:
         ``has_own_name`` says that no stranger saves a file under the name, and ``facts`` what was
         known of the file when it was staged.
         """
+        self.facts = {} if has_own_name else dict(facts)
         if may_be_saved:
-            for upload in find_uploads(self.storage, self.name, since=self.began_at):
-                upload.abort()
-            self.storage.delete(self.name)
-        self.remove_temp_files()
+            self.abort_uploads()
+            self.withdraw(self.name)
+        self.try_to_remove_temp_files()
 
     def abort_uploads(self) -> None:
-        """Abort those that are open under the name, or log that this failed.
+        """Abort those that are open under the name, or remember them.
 
         They are of a save that has failed, or of requests whose answers were lost.
         """
@@ -203,20 +232,31 @@ class Delivery:
                 return
         except Exception:
             logger.exception("Could not look for open uploads of %r.", self.name)
+            self._remember(self.name)
             return
         for upload in uploads:
             try:
                 upload.abort()
             except Exception:
                 logger.exception("Could not abort the upload %s of %r.", upload.id, upload.key)
+                self._remember(self.name, upload_id=upload.id)
 
     def withdraw(self, name: str) -> None:
-        """Delete from the storage, or log that this failed: another error is on its way."""
+        """Delete from the storage, or remember what may be there: another error is on its way."""
         try:
             if not self.is_taken_over() and is_same(self.storage, name, self.facts):
-                self.storage.delete(name)
+                delete_if_there(self.storage, name)
         except Exception:
             logger.exception("Could not delete %r from %r.", name, self.storage)
+            self._remember(name)
+
+    def _remember(self, name: str, *, upload_id: str = "") -> None:
+        try:
+            facts = self.facts or read_facts(self.storage, name)
+        except Exception:
+            logger.debug("%r tells nothing of %r.", self.storage, name, exc_info=True)
+            facts = {}
+        self.remember(Left(name, upload_id, facts, self.size or None))
 
     def check_name(self) -> None:
         """Raise FileAlreadyExists if a stranger has taken the name since somebody asked.
@@ -273,10 +313,23 @@ def delete_if_there(storage: Storage, name: str) -> None:
     """Delete the file; it is no error that somebody has done so before."""
     try:
         storage.delete(name)
+    except FileNotFoundError:
+        return
+    except OSError:
+        # exists() takes a disk that cannot be read for one without the file.
+        raise
     except Exception:
         # Some storages complain.
         if storage.exists(name):
             raise
+
+
+def make_barred_error(storage_alias: str, name: str) -> FileAlreadyExists:
+    return FileAlreadyExists(
+        f"File already exists: what an export may have left as {name!r} in storage "
+        f"{storage_alias!r} could not be deleted yet. prune_exports tries again; or choose another "
+        "file_path."
+    )
 
 
 def make_exists_error(name: str) -> FileAlreadyExists:

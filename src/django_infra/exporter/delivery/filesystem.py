@@ -22,7 +22,7 @@ from django_infra.exporter.delivery.base import (
     reopen,
 )
 from django_infra.exporter.delivery.durability import sync_file, sync_folder
-from django_infra.exporter.delivery.facts import Facts, is_same, make_facts
+from django_infra.exporter.delivery.facts import Facts, make_facts
 from django_infra.exporter.exceptions import ExportInterrupted, UnfinishedFileReplaced
 
 COPY_SIZE = 1 << 20  # bytes
@@ -67,8 +67,11 @@ class FileSystemDelivery(Delivery):
         """
         try:
             return self._is_ours(self.target)
-        except (OSError, ValueError):
+        except (FileNotFoundError, NotADirectoryError, ValueError):
             return False
+        except OSError:
+            # The disk does not tell any more, and it may be there.
+            return self.is_staged
 
     def get_temp_paths(self) -> list[Path]:
         """Return also where the file is in the folder of its target, just before it is saved."""
@@ -82,14 +85,14 @@ class FileSystemDelivery(Delivery):
         self, *, may_be_saved: bool, has_own_name: bool, facts: Mapping[str, Any]
     ) -> None:
         """Remove the saved file too, if it surely is that of the killed process."""
-        is_ours = (
-            has_own_name
-            or any(map(self._is_target, self.get_temp_paths()))
-            or (bool(facts) and is_same(self.storage, self.name, facts))
-        )
+        is_known = has_own_name or bool(facts) or any(map(self._is_target, self.get_temp_paths()))
         super().remove_remains(
-            may_be_saved=may_be_saved and is_ours, has_own_name=has_own_name, facts=facts
+            may_be_saved=may_be_saved and is_known, has_own_name=has_own_name, facts=facts
         )
+
+    def get_stored_name(self, path: Path) -> str | None:
+        root = Path(self.storage.location)
+        return path.relative_to(root).as_posix() if path.is_relative_to(root) else None
 
     def _is_target(self, path: Path) -> bool:
         """Tell whether both are names of one regular file: no link of somebody else's."""
@@ -225,7 +228,9 @@ class FileSystemDelivery(Delivery):
         except BaseException as error:
             if isinstance(error, OSError) and self._has_become(self.target, error):
                 return
-            self.target.unlink()
+            # The empty file, of which nothing else is known.
+            self.facts = {}
+            self.withdraw(self.name)
             raise
 
     def _make_folder(self, folder: Path) -> None:

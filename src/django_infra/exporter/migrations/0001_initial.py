@@ -63,4 +63,26 @@ class Migration(migrations.Migration):
                 'constraints': [models.CheckConstraint(condition=models.Q(('state__in', ['scheduled', 'processing', 'success', 'fail'])), name='exporter_state_known'), models.CheckConstraint(condition=models.Q(('progress_percent__isnull', True), ('progress_percent__lte', 100), _connector='OR'), name='exporter_percent_range')],
             },
         ),
+        migrations.CreateModel(
+            name='Leftover',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('storage_alias', models.CharField(max_length=100, verbose_name='storage alias')),
+                ('object_name', models.CharField(max_length=512, verbose_name='object name')),
+                ('object_key', models.CharField(help_text='Stands for the object name in its storage.', max_length=64, unique=True, verbose_name='object key')),
+                ('upload_id', models.TextField(blank=True, help_text='Of an upload that could not be aborted.', verbose_name='upload id')),
+                ('export_id', models.CharField(db_index=True, max_length=100, verbose_name='export id')),
+                ('attempt', models.PositiveSmallIntegerField(verbose_name='attempt')),
+                ('began_at', models.DateTimeField(blank=True, help_text='Uploads that have begun before are of others; empty if there are no others.', null=True, verbose_name='began at')),
+                ('file_facts', models.JSONField(blank=True, default=dict, help_text='What the storage told of the file, to know it again.', verbose_name='facts of the file')),
+                ('max_size', models.PositiveBigIntegerField(blank=True, help_text='Of the file in bytes, if it is whole.', null=True, verbose_name='max size')),
+                ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='created at')),
+                ('tried_at', models.DateTimeField(blank=True, help_text="When a deletion has begun, on the database's clock.", null=True, verbose_name='tried at')),
+            ],
+            options={
+                'verbose_name': 'leftover',
+                'verbose_name_plural': 'leftovers',
+                'default_permissions': (),
+            },
+        ),
     ]
