@@ -93,10 +93,15 @@ def test_killed_after_copy_to_another_device_leaves_nothing(
 
 @pytest.mark.parametrize("path", [None, "a/b/named.csv"])
 @pytest.mark.parametrize("is_told", [False, True])
+@pytest.mark.parametrize(
+    "storage",
+    ["django.core.files.storage.FileSystemStorage", "exporter.faults.storages.InvertingStorage"],
+)
 def test_saved_file_has_one_name_before_its_row_says_so(
-    settings, authors, child, media_root, elsewhere, path, is_told
+    settings, authors, child, media_root, elsewhere, path, is_told, storage
 ):
     """A second one would keep the data when the file is deleted."""
+    settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": storage}}
     settings.EXPORTER_TEMP_DIR = str(elsewhere)
     worker = child()
     worker.call("signal_at_success", number=signal.SIGKILL, is_told=is_told)

@@ -82,6 +82,8 @@ def _remove_file(export: QueryExport) -> None:
         _remove_unfinished(export)
     elif export.file:
         _delete_file(export)
+    else:
+        return
     remove_leftovers(_get_leftovers(export.database).filter(export_id=export.pk))
 
 

@@ -137,7 +137,7 @@ class FileSystemDelivery(Delivery):
             raise make_exists_error(self.name) from error
         self.facts = self.find_facts()
         self._set_permissions()
-        self.try_to_remove_temp_files()
+        self.shed_temp_files()
         sync_file(self.file.fileno())
         sync_folder(self.target.parent)
 

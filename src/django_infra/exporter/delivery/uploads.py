@@ -75,7 +75,7 @@ def find_upload(storage: Storage, name: str, id: str) -> Upload:
 def may_need_parts(storage: Storage, size: int) -> bool:
     """Tell whether the storage sends a file of the size in parts."""
     config = getattr(storage, "transfer_config", None)
-    return size >= getattr(config, "multipart_threshold", 0)
+    return config is not None and size >= config.multipart_threshold
 
 
 def _list_ids(client: Any, bucket: str, key: str, since: datetime | None) -> Iterator[str]:
