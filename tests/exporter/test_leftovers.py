@@ -260,6 +260,50 @@ def test_name_that_could_not_be_removed_is_remembered(
     assert not Leftover.objects.exists()
 
 
+@pytest.mark.parametrize("path", [None, "a/named.csv"])
+@pytest.mark.parametrize("step", ["link", "chmod", "fsync"])
+@pytest.mark.parametrize("is_linkless", [False, True])
+def test_disk_that_dies_in_a_save_is_cleaned_when_it_is_well_again(
+    authors, settings, monkeypatch, media_root, path, step, is_linkless
+):
+    """From the nth call on it answers nothing."""
+    del settings.EXPORTER_TEMP_DIR
+    is_dead = []
+
+    def wrap(name):
+        real = getattr(os, name)
+
+        def call(target, *args, **kwargs):
+            if name == "link" and is_linkless:
+                if step == "link":
+                    is_dead.append(True)
+                raise OSError(errno.EPERM, "No links here")
+            is_ours = isinstance(target, int) or str(target).startswith(str(media_root))
+            if is_dead and is_ours and name not in ("fstat", "fsync"):
+                raise OSError(errno.EIO, "Input/output error")
+            result = real(target, *args, **kwargs)
+            has_begun = QueryExport.objects.filter(delivery_started_at__isnull=False).exists()
+            if name == step and has_begun:
+                is_dead.append(True)
+                raise OSError(errno.EIO, "Input/output error")
+            return result
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("link", "chmod", "fsync", "stat", "lstat", "unlink", "remove", "replace"):
+            patch.setattr(os, name, wrap(name))
+        with pytest.raises(OSError, match="Input/output error"):
+            export_authors(path)
+    export = QueryExport.objects.get()
+    assert (export.state, export.path_key) == (ExportState.FAIL, None)
+    assert find_files(media_root) != []
+    assert Leftover.objects.exists()
+    recover_exports()
+    assert find_files(media_root) == []
+    assert not Leftover.objects.exists()
+
+
 # ------------------------------------------------------------------- the database is away too
 
 

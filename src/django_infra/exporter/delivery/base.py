@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -100,7 +101,7 @@ class Delivery:
 
     def __enter__(self) -> Self:
         self.prepare()
-        self.temp_path = self.get_temp_paths()[0]
+        self.temp_path = self.temp_paths[0]
         self.is_staged = False
         try:
             self.file = create_private_file(self.temp_path)
@@ -183,13 +184,18 @@ class Delivery:
         """Return where the temporary file is, the first being where it begins."""
         return [Path(self.get_temp_dir(), f"{self.temp_name}{TEMP_SUFFIX}")]
 
+    @cached_property
+    def temp_paths(self) -> list[Path]:
+        """Those of ``get_temp_paths()``, for which a disk that fails cannot be asked any more."""
+        return self.get_temp_paths()
+
     def remove_temp_files(self) -> None:
-        for path in self.get_temp_paths():
+        for path in self.temp_paths:
             path.unlink(missing_ok=True)
 
     def try_to_remove_temp_files(self) -> None:
         """Remove each, or remember it: the export has succeeded, or failed, by now."""
-        for path in self.get_temp_paths():
+        for path in self.temp_paths:
             try:
                 path.unlink(missing_ok=True)
             except OSError:

@@ -85,7 +85,7 @@ class FileSystemDelivery(Delivery):
         self, *, may_be_saved: bool, has_own_name: bool, facts: Mapping[str, Any]
     ) -> None:
         """Remove the saved file too, if it surely is that of the killed process."""
-        is_known = has_own_name or bool(facts) or any(map(self._is_target, self.get_temp_paths()))
+        is_known = has_own_name or bool(facts) or any(map(self._is_target, self.temp_paths))
         super().remove_remains(
             may_be_saved=may_be_saved and is_known, has_own_name=has_own_name, facts=facts
         )
@@ -156,7 +156,7 @@ class FileSystemDelivery(Delivery):
 
     def _bring_near(self) -> None:
         """Move the temporary file into the folder of its target, and so onto its file system."""
-        distant, near = self.get_temp_paths()
+        distant, near = self.temp_paths
         # Windows moves no file that is open, and has no modes.
         if distant == near or os.name == "nt":
             return
@@ -226,12 +226,12 @@ class FileSystemDelivery(Delivery):
         try:
             os.replace(self.temp_path, self.target)
         except BaseException as error:
-            if isinstance(error, OSError) and self._has_become(self.target, error):
-                return
-            # The empty file, of which nothing else is known.
-            self.facts = {}
-            self.withdraw(self.name)
-            raise
+            if not (isinstance(error, OSError) and self._has_become(self.target, error)):
+                # The empty file has no facts of ours.
+                self.facts = {}
+                self.withdraw(self.name)
+                raise
+        self.temp_path = self.target
 
     def _make_folder(self, folder: Path) -> None:
         """Create the folder and its parents with the storage's permissions."""
