@@ -231,6 +231,19 @@ def test_file_of_another_export_is_spared(authors, media_root):
     assert (media_root / "named.csv").exists()
 
 
+def test_file_that_another_export_is_saving_is_spared(authors, child, media_root):
+    worker = child()
+    worker.call("wait_before_success")
+    worker.begin("export_authors", path="named.csv")
+    assert worker.finish() == "before success"
+    QueryExport(id="Other", storage_alias="default", attempt=1).remember(Left("named.csv"))
+    recover_exports()
+    assert not Leftover.objects.exists()
+    worker.proceed()
+    assert worker.finish()["state"] == ExportState.SUCCESS
+    assert find_files(media_root) == ["named.csv"]
+
+
 # ------------------------------------------------------------------- names of unfinished files
 
 
