@@ -75,13 +75,14 @@ def test_every_fault_is_told_at_once(settings):
     settings.EXPORTER_PATH_PREFIX = "/"
     settings.EXPORTER_TEMP_DIR = "/nowhere"
     settings.EXPORTER_ESCAPE_FORMULAS = None
+    settings.EXPORTER_FSYNC = None
     settings.EXPORTER_LEASE = None
     settings.EXPORTER_MAX_ATTEMPTS = 0
     settings.EXPORTER_MAX_ROWS = 0
     settings.EXPORTER_RUNNER = None
     settings.DEFAULT_FILE_STORAGE = "django.core.files.storage.FileSystemStorage"
     numbers = ["E001", "E002", "E003", "E004", "E005", "E006", "E007", "E009", "E010"]
-    numbers += ["E008", "W001"]
+    numbers += ["E008", "E043", "W001"]
     assert sorted(find_ids()) == sorted(f"exporter.{number}" for number in numbers)
 
 
@@ -306,22 +307,26 @@ def test_a_shared_folder_without_the_sticky_bit_is_a_warning(settings, tmp_path,
     assert message.hint.startswith(f"Run chmod +t {str(tmp_path / 'shared')!r}")
 
 
-# EXPORTER_ESCAPE_FORMULAS and EXPORTER_LEASE
+# EXPORTER_ESCAPE_FORMULAS, EXPORTER_FSYNC and EXPORTER_LEASE
+
+BOOLEANS = {"EXPORTER_ESCAPE_FORMULAS": "exporter.E006", "EXPORTER_FSYNC": "exporter.E043"}
 
 
-@pytest.mark.parametrize("escape", [True, False])
-def test_a_boolean_passes(settings, escape):
-    settings.EXPORTER_ESCAPE_FORMULAS = escape
+@pytest.mark.parametrize("name", BOOLEANS)
+@pytest.mark.parametrize("value", [True, False])
+def test_a_boolean_passes(settings, name, value):
+    setattr(settings, name, value)
     assert find_messages() == []
 
 
-@pytest.mark.parametrize("escape", [None, "yes", "False", 0, 1, []])
-def test_what_is_no_boolean_is_an_error(settings, escape):
-    settings.EXPORTER_ESCAPE_FORMULAS = escape
+@pytest.mark.parametrize("name", BOOLEANS)
+@pytest.mark.parametrize("value", [None, "yes", "False", 0, 1, []])
+def test_what_is_no_boolean_is_an_error(settings, name, value):
+    setattr(settings, name, value)
     message = find_message()
-    assert message.id == "exporter.E006"
+    assert message.id == BOOLEANS[name]
     assert message.level == ERROR
-    assert message.msg == f"EXPORTER_ESCAPE_FORMULAS is {escape!r}, but must be True or False."
+    assert message.msg == f"{name} is {value!r}, but must be True or False."
 
 
 @pytest.mark.parametrize("lease", [2, 2.5, 60, 86400])

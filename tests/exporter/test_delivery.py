@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import signal
@@ -8,6 +9,7 @@ import stat
 import tempfile
 from datetime import timedelta
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from django.core.files.base import ContentFile
@@ -16,7 +18,9 @@ from django.db.models import Value
 from django.db.models.functions import Repeat
 from django.utils import timezone
 
+from django_infra.exporter.delivery.filesystem import FileSystemDelivery
 from django_infra.exporter.exceptions import (
+    ExportInterrupted,
     FileAlreadyExists,
     InvalidSetting,
     UnfinishedFileReplaced,
@@ -28,7 +32,12 @@ from exporter.faults import races
 from exporter.faults import storages as faulty
 from exporter.faults.authors import COLUMNS, export_authors, make_authors_csv
 from exporter.faults.children import plan_chunks
-from exporter.faults.disks import mount_disk_without_links, mount_small_disk
+from exporter.faults.disks import (
+    crash_host,
+    mount_disk_without_links,
+    mount_journaled_disk,
+    mount_small_disk,
+)
 from exporter.faults.marks import commits
 from exporter.faults.probes import find_files
 
@@ -134,6 +143,65 @@ def test_file_system_without_hard_links_gets_the_file(authors, tmp_path, media_r
         assert export.file_facts == {"size": export.file_size}
         export.delete()
         assert find_files(media_root) == []
+
+
+@pytest.mark.external
+@pytest.mark.parametrize("way", ["near", "far", "linkless", "own"])
+@pytest.mark.parametrize("is_synced", [True, False])
+def test_file_of_a_success_outlives_a_crash_of_the_host(
+    authors, settings, monkeypatch, media_root, tmp_path, elsewhere, use_storage, way, is_synced
+):
+    del settings.EXPORTER_TEMP_DIR
+    settings.FILE_UPLOAD_PERMISSIONS = 0o640
+    settings.EXPORTER_FSYNC = is_synced
+    if way == "far":
+        settings.EXPORTER_TEMP_DIR = str(elsewhere)
+    elif way == "linkless":
+        refusal = OSError(errno.EPERM, "No links here")
+        monkeypatch.setattr(os, "link", mock.Mock(side_effect=refusal))
+    elif way == "own":
+        use_storage(faulty.DjangosOwnStorage)
+    image = tmp_path / "disk"
+    with mount_journaled_disk(media_root, image):
+        export = export_padded(authors, "a/b/c.csv", padding=30_000)
+        assert export.state == ExportState.SUCCESS
+        with crash_host(image, tmp_path / "after") as disk:
+            left = disk / "a/b/c.csv"
+            content = left.read_bytes() if left.exists() else b""
+            is_whole = hashlib.sha256(content).hexdigest() == export.checksum
+            assert is_whole == is_synced
+            assert not is_synced or get_mode(left) == 0o640
+            assert not is_synced or find_files(disk) == ["a/b/c.csv"]
+
+
+@pytest.mark.parametrize("way", ["near", "own"])
+def test_file_and_each_folder_with_a_new_name_are_synced_before_the_success(
+    authors, settings, monkeypatch, media_root, use_storage, way
+):
+    """Some file systems write no more than what they are asked for."""
+    del settings.EXPORTER_TEMP_DIR
+    if way == "own":
+        use_storage(faulty.DjangosOwnStorage)
+    synced, late = [], []
+    real = os.fsync
+
+    def sync(descriptor):
+        target = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        (late if QueryExport.objects.succeeded().exists() else synced).append(target)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    export_authors("a/b/c.csv")
+    assert late == []
+    assert {media_root, media_root / "a", media_root / "a/b"} <= set(synced)
+    if way == "near":
+        # The data before the name; and the mode when the name it was opened by is gone.
+        before, after = [path.name for path in synced if ".part" in path.name]
+        assert (before.endswith(".part"), after.endswith(".part (deleted)")) == (True, True)
+        assert media_root.parent in synced
+    else:
+        assert media_root / "a/b/c.csv" in synced
+    assert synced[-1] == (media_root if way == "own" else media_root / "a/b")
 
 
 def test_storage_that_saves_in_its_own_way_is_asked_to(authors, use_storage, media_root, remains):
@@ -343,6 +411,74 @@ def test_file_that_a_stranger_puts_there_meanwhile_is_spared(
     assert storage_class is InMemoryStorage or find_files(media_root) == ["contested.csv"]
 
 
+@pytest.mark.parametrize("call", ["rename", "link", "replace"])
+def test_answer_of_a_share_that_says_no_to_what_it_has_done_is_seen_through(
+    authors, monkeypatch, media_root, temp_dir, call
+):
+    """NFS sends what was not answered once more, and is told that it was done before."""
+    real = getattr(os, call)
+    denials = {
+        "rename": FileNotFoundError(errno.ENOENT, "No such file"),
+        "link": FileExistsError(errno.EEXIST, "File exists"),
+        "replace": FileNotFoundError(errno.ENOENT, "No such file"),
+    }
+
+    def act_and_deny(*args, **kwargs):
+        real(*args, **kwargs)
+        raise denials[call]
+
+    def refuse(*args, **kwargs):
+        raise OSError(errno.EPERM, "No links here")
+
+    if call == "replace":
+        monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(os, call, act_and_deny)
+    export = export_authors("a/mine.csv")
+    assert export.state == ExportState.SUCCESS
+    assert find_files(media_root, temp_dir) == ["a/mine.csv"]
+    assert (media_root / "a/mine.csv").read_bytes() == make_authors_csv(authors)
+
+
+@pytest.mark.parametrize("path", [None, "a/mine.csv"])
+def test_name_that_cannot_be_removed_does_not_fail_an_export(
+    authors, monkeypatch, media_root, caplog, path
+):
+    real = os.unlink
+
+    def fail(target, *args, **kwargs):
+        if str(target).endswith(".part"):
+            raise OSError(errno.EIO, "Input/output error")
+        real(target, *args, **kwargs)
+
+    monkeypatch.setattr(os, "unlink", fail)
+    export = export_authors(path)
+    assert export.state == ExportState.SUCCESS
+    export.refresh_from_db()
+    assert export.state == ExportState.SUCCESS
+    assert (media_root / export.file.name).read_bytes() == make_authors_csv(authors)
+    assert "Could not remove the unfinished file" in caplog.text
+
+
+@pytest.mark.parametrize("moment", ["check_name", "deliver"])
+@pytest.mark.parametrize("path", [None, "a/mine.csv"])
+def test_worker_whose_unfinished_file_a_recovery_has_taken_is_interrupted(
+    authors, monkeypatch, remains, moment, path
+):
+    """It has stalled where nothing tells it that it is not wanted any more."""
+    real = getattr(FileSystemDelivery, moment)
+
+    def wake_up_late(delivery):
+        QueryExport.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+        assert recover_exports().failed == 1
+        return real(delivery)
+
+    monkeypatch.setattr(FileSystemDelivery, moment, wake_up_late)
+    with pytest.raises(ExportInterrupted, match=r"recovery|ended by somebody else"):
+        export_authors(path)
+    assert "Worker lost" in get_failure()
+    assert remains() == []
+
+
 # ------------------------------------------------------------------------------- races
 
 
@@ -473,6 +609,7 @@ def test_file_that_cannot_be_deleted_is_logged(authors, use_storage, temp_dir, c
         ("EXPORTER_PATH_PREFIX", "/absolute/"),
         ("EXPORTER_STORAGE", "nowhere"),
         ("EXPORTER_ESCAPE_FORMULAS", "yes"),
+        ("EXPORTER_FSYNC", "no"),
         ("EXPORTER_LEASE", "long"),
         ("EXPORTER_MAX_ATTEMPTS", "often"),
         ("EXPORTER_MAX_ROWS", "few"),

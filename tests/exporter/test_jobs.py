@@ -6,6 +6,7 @@ import datetime
 import threading
 import time
 from contextlib import contextmanager, suppress
+from unittest import mock
 
 import pytest
 from django import forms
@@ -26,7 +27,8 @@ from django_infra.exporter.exceptions import (
 )
 from django_infra.exporter.export import enqueue_export, export_queryset, schedule_export
 from django_infra.exporter.jobs import run_job
-from django_infra.exporter.models import ExportState, QueryExport
+from django_infra.exporter.leftovers import LeftoverQuerySet
+from django_infra.exporter.models import ExportState, Leftover, QueryExport
 from django_infra.exporter.recovery import recover_exports
 from django_infra.exporter.registry import NamedExport, registry
 from django_infra.exporter.signals import (
@@ -795,7 +797,12 @@ def test_cancelled_attempt_keeps_its_path_until_its_worker_has_stopped(authors, 
     assert export.path_key is None
 
 
-def test_job_waits_until_what_was_left_of_it_can_be_removed(authors, box, settings):
+@pytest.mark.parametrize("can_remember", [True, False])
+def test_job_goes_on_when_what_was_left_of_it_is_remembered(
+    authors, box, settings, monkeypatch, can_remember
+):
+    if not can_remember:
+        monkeypatch.setattr(LeftoverQuerySet, "remember", mock.Mock(side_effect=OperationalError))
     settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": f"{__name__}.LockedStorage"}}
     export = enqueue_export("authors", file_path="a.csv")
     export.claim("token")
@@ -804,7 +811,11 @@ def test_job_waits_until_what_was_left_of_it_can_be_removed(authors, box, settin
     recover_exports(box.append)
     run_job(export.id)
     export.refresh_from_db()
-    assert (export.state, export.attempt) == (ExportState.SCHEDULED, 1)
+    if can_remember:
+        assert (export.state, export.attempt) == (ExportState.SUCCESS, 2)
+        assert Leftover.objects.get().object_name == "a.csv" != export.file.name
+    else:
+        assert (export.state, export.attempt) == (ExportState.SCHEDULED, 1)
 
 
 class LockedStorage(InMemoryStorage):

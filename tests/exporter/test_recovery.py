@@ -80,7 +80,7 @@ def test_killed_after_copy_to_another_device_leaves_nothing(
 ):
     settings.EXPORTER_TEMP_DIR = str(elsewhere)
     worker = child()
-    worker.call("signal_before_success", number=signal.SIGKILL)
+    worker.call("kill_after", step="link")
     worker.begin("export_authors", path="far.csv")
     assert worker.wait() == -signal.SIGKILL
     assert len(remains()) == 2
@@ -89,6 +89,43 @@ def test_killed_after_copy_to_another_device_leaves_nothing(
     assert recover_exports().failed == 1
     assert remains() == []
     assert find_files(elsewhere) == []
+
+
+@pytest.mark.parametrize("path", [None, "a/b/named.csv"])
+@pytest.mark.parametrize("is_told", [False, True])
+@pytest.mark.parametrize(
+    "storage",
+    ["django.core.files.storage.FileSystemStorage", "exporter.faults.storages.InvertingStorage"],
+)
+def test_saved_file_has_one_name_before_its_row_says_so(
+    settings, authors, child, media_root, elsewhere, path, is_told, storage
+):
+    """A second one would keep the data when the file is deleted."""
+    settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": storage}}
+    settings.EXPORTER_TEMP_DIR = str(elsewhere)
+    worker = child()
+    worker.call("signal_at_success", number=signal.SIGKILL, is_told=is_told)
+    worker.begin("export_authors", path=path)
+    assert worker.wait() == -signal.SIGKILL
+    export = QueryExport.objects.get()
+    assert export.state == (ExportState.SUCCESS if is_told else ExportState.PROCESSING)
+    assert find_files(media_root, elsewhere) == [export.object_name]
+    assert (media_root / export.object_name).stat().st_nlink == 1
+
+    age_heartbeats()
+    recover_exports()
+    assert find_files(media_root, elsewhere) == ([export.object_name] if is_told else [])
+    export.delete()
+    assert find_files(media_root, elsewhere) == []
+
+
+@pytest.mark.parametrize("way", ["expire", "delete"])
+def test_second_name_of_a_file_goes_with_the_file(authors, media_root, way):
+    export = export_authors("a/named.csv", expires_in=timedelta(0))
+    second = media_root / f"a/.{export.temp_name}.part"
+    second.hardlink_to(media_root / "a/named.csv")
+    assert export.expire(lease=60) if way == "expire" else export.delete()
+    assert find_files(media_root) == []
 
 
 def test_recovery_spares_the_file_of_a_stranger(authors, child, media_root, temp_dir):

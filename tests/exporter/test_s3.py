@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import posixpath
+import signal
 from datetime import timedelta
 from urllib.request import urlopen
 
@@ -12,7 +14,8 @@ from django.db.models.functions import Repeat
 
 from django_infra.exporter.exceptions import FileAlreadyExists
 from django_infra.exporter.export import export_queryset
-from django_infra.exporter.models import ExportState, QueryExport
+from django_infra.exporter.models import ExportState, Leftover, QueryExport
+from django_infra.exporter.recovery import recover_exports
 from exporter.faults.authors import COLUMNS, export_authors, make_authors_csv
 from exporter.faults.marks import commits, commits_to_both
 from exporter.faults.probes import find_files
@@ -93,6 +96,98 @@ def test_failed_save_leaves_no_object_and_no_upload(authors, s3, operation, coun
     assert_failed_and_gone(s3)
 
 
+@pytest.fixture
+def recover(s3):
+    """Have an hour pass on a server that is well, and return what a recovery does then."""
+
+    def recover():
+        s3.fault = lambda operation, number: None
+        QueryExport.objects.update(heartbeat_at=F("heartbeat_at") - timedelta(hours=1))
+        return recover_exports()
+
+    return recover
+
+
+@pytest.mark.parametrize("path", [None, "reports/killed.csv"])
+@pytest.mark.parametrize("lead", [0, 3, -600])
+@pytest.mark.parametrize("location", ["", "tenants/a"])
+def test_uploads_of_a_killed_export_are_aborted_by_the_recovery(
+    authors, s3, child, settings, recover, caplog, path, lead, location
+):
+    default = settings.STORAGES["default"]
+    default = {**default, "OPTIONS": {**default["OPTIONS"], "location": location}}
+    settings.STORAGES = {**settings.STORAGES, "default": default}
+    s3.lead = timedelta(minutes=lead)
+    worker = child()
+    s3.fault = lambda operation, number: (
+        worker.process.kill() if (operation, number) == ("Part", 2) else None
+    )
+    worker.begin("export_authors", path=path, padding=350_000)
+    assert worker.wait() == -signal.SIGKILL
+    (upload,) = s3.list_uploads()
+    export = QueryExport.objects.get()
+    assert upload["Key"] == posixpath.join(location, export.object_name)
+    assert recover().failed == 1
+    assert s3.list_uploads() == []
+    assert s3.list_objects() == []
+    assert upload["UploadId"] in caplog.text
+    assert upload["Key"] in caplog.text
+
+
+@pytest.mark.parametrize("end", ["fail", "succeed"])
+def test_uploads_of_others_are_spared(authors, s3, end):
+    before = s3.begin_upload("shared.csv")
+    beside = s3.begin_upload("shared.csv.gz")
+    s3.fault = lambda operation, number: (
+        ERROR if end == "fail" and operation in ("Complete", "Abort") else None
+    )
+    if end == "fail":
+        with pytest.raises(ClientError):
+            export_large(authors, "shared.csv")
+    else:
+        export_large(authors, "shared.csv")
+    ids = s3.list_upload_ids()
+    assert {before, beside} <= set(ids)
+    assert len(ids) == (3 if end == "fail" else 2)
+
+
+def test_upload_whose_abort_fails_is_aborted_after_all(authors, s3):
+    """That of boto3 fails, and ours comes after it."""
+    s3.fault = lambda operation, number: (
+        ERROR if operation == "Complete" or (operation, number) == ("Abort", 1) else None
+    )
+    with pytest.raises(ClientError):
+        export_large(authors, "fails.csv")
+    assert s3.operations.count("Abort") == 2
+    assert_failed_and_gone(s3)
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_upload_of_whose_begin_nobody_has_heard_is_aborted(authors, s3, settings, attempts):
+    settings.STORAGES = {**settings.STORAGES, "default": s3.get_storage(attempts=attempts)}
+    s3.fault = lambda operation, number: "cut" if (operation, number) == ("Begin", 1) else None
+    if attempts == 1:
+        with pytest.raises((ClientError, BotoCoreError)):
+            export_large(authors, "unheard.csv")
+        assert_failed_and_gone(s3)
+    else:
+        assert export_large(authors, "unheard.csv").state == ExportState.SUCCESS
+        assert s3.operations.count("Begin") == 2
+        assert s3.list_uploads() == []
+
+
+@pytest.mark.parametrize("answer", ["403 Forbidden", "501 Not Implemented"])
+def test_key_that_may_not_list_uploads_is_logged_and_no_failure(authors, s3, caplog, answer):
+    s3.fault = lambda operation, number: answer if operation == "ListUploads" else None
+    assert export_large(authors, "unlisted.csv").state == ExportState.SUCCESS
+    assert "May not list the open uploads of 'unlisted.csv'" in caplog.text
+
+
+def test_small_object_asks_for_no_uploads(authors, s3):
+    export_authors("small.csv")
+    assert "ListUploads" not in s3.operations
+
+
 def test_passing_fault_is_outlived(authors, s3, settings):
     settings.STORAGES = {**settings.STORAGES, "default": s3.get_storage(attempts=3)}
     s3.fault = lambda operation, number: ERROR if operation == "Part" and number < 3 else None
@@ -108,6 +203,66 @@ def test_object_that_cannot_be_deleted_is_logged(authors, s3, caplog):
         export_authors("stuck.csv")
     assert "Could not delete 'stuck.csv'" in caplog.text
     assert QueryExport.objects.get().state == ExportState.FAIL
+
+
+@pytest.mark.parametrize("path", [None, "stuck.csv"])
+@pytest.mark.parametrize("faults", [{"Delete": ERROR}, {"Delete": ERROR, "Head": ERROR}])
+def test_object_that_could_not_be_deleted_is_deleted_by_a_recovery(
+    authors, s3, recover, path, faults
+):
+    def fail(operation, number):
+        if operation == "Put":
+            return "cut"
+        return faults.get(operation) if "Put" in s3.operations else None
+
+    s3.fault = fail
+    with pytest.raises((ClientError, BotoCoreError, OSError)):
+        export_authors(path)
+    export = QueryExport.objects.get()
+    assert (export.state, export.path_key) == (ExportState.FAIL, None)
+    assert s3.list_objects() == [Leftover.objects.get().object_name] == [export.file_path]
+    assert recover().leftovers == 1
+    assert not Leftover.objects.exists()
+    assert_failed_and_gone(s3)
+
+
+def test_object_that_a_stranger_puts_in_the_place_of_a_leftover_is_spared(authors, s3, recover):
+    faults = {"Put": "cut", "Delete": ERROR}
+    s3.fault = lambda operation, number: faults.get(operation)
+    with pytest.raises((ClientError, BotoCoreError, OSError)):
+        export_authors("stuck.csv")
+    s3.reset()
+    size = len(s3.read("stuck.csv"))
+    s3.put("stuck.csv", b"x" * size)
+    recover()
+    assert s3.read("stuck.csv") == b"x" * size
+    assert not Leftover.objects.exists()
+
+
+@pytest.mark.parametrize("operation", ["ListUploads", "Abort"])
+@pytest.mark.parametrize("path", [None, "a/named.csv"])
+def test_upload_that_could_not_be_aborted_is_aborted_by_a_recovery(
+    authors, s3, recover, operation, path, settings
+):
+    """Without harm to the object of a success."""
+    settings.STORAGES = {**settings.STORAGES, "default": s3.get_storage(attempts=3)}
+
+    def fail(asked, number):
+        if (asked, number) == ("Begin", 1):
+            return "cut"
+        return ERROR if asked == operation else None
+
+    s3.fault = fail
+    export = export_large(authors, path)
+    assert export.state == ExportState.SUCCESS
+    s3.fault = lambda operation, number: None
+    (upload,) = s3.list_uploads()
+    leftover = Leftover.objects.get()
+    assert leftover.upload_id == ("" if operation == "ListUploads" else upload["UploadId"])
+    assert recover().leftovers == 1
+    assert s3.list_uploads() == []
+    assert s3.list_objects() == [export.file.name]
+    assert not Leftover.objects.exists()
 
 
 def test_failed_export_sends_nothing(authors, s3, spy):

@@ -12,7 +12,7 @@ from django.db import OperationalError, connections, models
 from django.db.migrations.recorder import MigrationRecorder
 from django.test.utils import isolate_apps
 
-from django_infra.exporter.models import QueryExport
+from django_infra.exporter.models import Leftover, QueryExport
 from django_infra.exporter.tables import check_tables
 
 # MariaDB commits with each change of a table.
@@ -52,8 +52,8 @@ class Database:
         with self.connection.cursor() as cursor:
             cursor.execute(sql)
 
-    def drop(self, table=TABLE):
-        if self.has(table):
+    def drop(self, *tables):
+        for table in filter(self.has, tables or (TABLE, Leftover._meta.db_table)):
             self.execute(f"DROP TABLE {table}")
 
     def create(self, model):
@@ -78,6 +78,7 @@ def other():
     database.drop()
     database.drop(f"{TABLE}_old")
     database.create(QueryExport)
+    database.create(Leftover)
     database.record("0001_initial")
 
 

@@ -36,6 +36,7 @@ def check_settings(
         *check_path_prefix(),
         *_check_temp_dir(),
         *_check_escape_formulas(),
+        *_check_fsync(),
         *_check_lease(),
         *_check_attempts(),
         *_check_limits(),
@@ -65,6 +66,7 @@ def require_settings() -> None:
         check_path_prefix,
         _check_temp_dir,
         _check_escape_formulas,
+        _check_fsync,
         _check_lease,
         _check_attempts,
         _check_limits,
@@ -153,6 +155,13 @@ def _check_escape_formulas() -> Iterator[CheckMessage]:
         _ = conf.escape_formulas
     except InvalidSetting as error:
         yield Error(str(error), id="exporter.E006")
+
+
+def _check_fsync() -> Iterator[CheckMessage]:
+    try:
+        _ = conf.fsync
+    except InvalidSetting as error:
+        yield Error(str(error), id="exporter.E043")
 
 
 def _check_lease() -> Iterator[CheckMessage]:

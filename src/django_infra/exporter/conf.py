@@ -57,6 +57,14 @@ class Settings:
         return value
 
     @property
+    def fsync(self) -> bool:
+        """Whether a file is on the disk before its export succeeds."""
+        value = getattr(settings, "EXPORTER_FSYNC", True)
+        if not isinstance(value, bool):
+            raise InvalidSetting(f"EXPORTER_FSYNC is {value!r}, but must be True or False.")
+        return value
+
+    @property
     def lease(self) -> float:
         """Seconds without a heartbeat after which a worker counts as lost."""
         return getattr(settings, "EXPORTER_LEASE", 60)

@@ -20,7 +20,7 @@ from django_infra.exporter import pipeline
 from django_infra.exporter.checks import require_settings
 from django_infra.exporter.columns import Values, select
 from django_infra.exporter.conf import conf
-from django_infra.exporter.delivery import make_exists_error
+from django_infra.exporter.delivery import make_barred_error, make_exists_error
 from django_infra.exporter.exceptions import (
     HandoverFailed,
     InvalidExport,
@@ -29,6 +29,7 @@ from django_infra.exporter.exceptions import (
 )
 from django_infra.exporter.formats import choose_format, get_writer
 from django_infra.exporter.jobs import check_permission, open_job
+from django_infra.exporter.leftovers import find_reserving
 from django_infra.exporter.limits import find_limit_fault
 from django_infra.exporter.models import QueryExport
 from django_infra.exporter.params import serialize
@@ -150,10 +151,14 @@ def _schedule(
     job: Job, *, format: str, path: str | None, created_by: Any, **fields: Any
 ) -> QueryExport:
     _check_owner(created_by)
-    get_runner().recover(limit=FEW)
-    storage = storages[conf.storage]
-    if path is not None and storage.exists(path):
-        raise make_exists_error(path)
+    recovery = get_runner().recover(limit=FEW)
+    if path is not None:
+        if storages[conf.storage].exists(path):
+            raise make_exists_error(path)
+        using = router.db_for_write(QueryExport)
+        # A recovery that has found none spares the query.
+        if recovery.may_have_leftovers and find_reserving(using, conf.storage, path).exists():
+            raise make_barred_error(conf.storage, path)
     return QueryExport.objects.schedule(
         model=job.selection.queryset.model,
         columns=job.selection.describe_columns(),

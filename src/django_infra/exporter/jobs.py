@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import re
 import reprlib
@@ -166,14 +165,20 @@ def _load_owner(export: QueryExport) -> Any:
 
 def _begin_next_attempt(export: QueryExport, error: BaseException) -> None:
     """Begin, and wait as long as what has failed may need."""
-    failed = copy.copy(export)
+    # The row is about to forget the name of the last attempt.
+    if not (export.is_clean or _settle(export)):
+        raise error
     pipeline.try_again(export, error)
-    # Of a success that nobody could ask about until now.
-    remove_remains(failed)
     end = time.monotonic() + conf.retry_delay * 2 ** (export.attempt - 2)
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, INTERVAL))
         pipeline.keep_claim(export)
+
+
+def _settle(export: QueryExport) -> bool:
+    """Remove the file of an attempt whose success nobody could ask about until now."""
+    may_remove = pipeline.insist(export.database, export.preclude_success)
+    return not may_remove or remove_remains(export)
 
 
 @contextmanager

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -11,7 +11,7 @@ from django.core.files import File
 from django.core.files.storage import Storage, storages
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import IntegrityError, models, router
-from django.db.models import Case, F, Value, When
+from django.db.models import Case, Exists, F, Value, When
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -19,9 +19,10 @@ from django.utils.translation import gettext_lazy as _
 from django_infra.db.functions import DatabaseTime
 from django_infra.db.models import UpdatableModel
 from django_infra.db.transaction import keep_transaction
-from django_infra.exporter.delivery import delete_if_there, is_same
+from django_infra.exporter.delivery import Left, delete_if_there, get_delivery, is_same
 from django_infra.exporter.exceptions import ExportCancelled, describe_error
 from django_infra.exporter.fields import ExportFileField
+from django_infra.exporter.leftovers import Leftover, LeftoverQuerySet, find_reserving
 from django_infra.exporter.links import sign
 from django_infra.exporter.paths import (
     MAX_FORMAT_LENGTH,
@@ -39,7 +40,7 @@ from django_infra.exporter.signals import (
 )
 from django_infra.exporter.states import DataPath, ExportState
 
-__all__ = ["DataPath", "ExportState", "QueryExport"]
+__all__ = ["DataPath", "ExportState", "Leftover", "QueryExport"]
 
 # Ends the token of an attempt that may no longer succeed.
 SPENT = "."
@@ -175,9 +176,7 @@ class QueryExport(UpdatableModel):
         default=dict,
         blank=True,
         editable=False,
-        help_text=_(
-            "What the storage told when the file was saved under a path that was asked for."
-        ),
+        help_text=_("What the storage told of the file, saved under a path that was asked for."),
     )
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
     file_deleted_at = models.DateTimeField(
@@ -280,6 +279,11 @@ class QueryExport(UpdatableModel):
         """Whether nobody else would save anything under the attempt's name."""
         return self.attempt > 1 or self.id in self.object_name
 
+    @property
+    def uploads_since(self) -> datetime | None:
+        """When the first upload of the attempt may have begun; None if all are of the export."""
+        return None if self.has_own_name else self.start_time
+
     def is_owned_by(self, user: Any) -> bool:
         # Something else may have the key of a user.
         is_user = isinstance(user, get_user_model()) and user.pk is not None
@@ -300,7 +304,8 @@ class QueryExport(UpdatableModel):
     def claim(self, token: str) -> bool:
         """Begin an attempt, which alone may write to the row: from Scheduled to Processing."""
         rows = self._get_row().filter(state=ExportState.SCHEDULED, attempt=self.attempt)
-        return self._begin_attempt(rows, token)
+        # A later attempt has a name of its own.
+        return self._begin_attempt(rows if self.attempt else self._keep_free(rows), token)
 
     def try_again(self, token: str, error: BaseException) -> bool:
         """Begin the next attempt after one that has left nothing behind."""
@@ -347,11 +352,12 @@ class QueryExport(UpdatableModel):
         """Say that the work goes on, of which there is nothing to count."""
         return self._write(self._get_claimed(), heartbeat_at=DatabaseTime())
 
-    def begin_delivery(self) -> bool:
+    def begin_delivery(self, *, file_facts: Mapping[str, Any] | None = None) -> bool:
         """Say that the file is about to be saved, so that from now on it may be in storage."""
         return self._write(
-            self._get_claimed(),
+            self._keep_free(self._get_claimed()),
             delivery_started_at=timezone.now(),
+            file_facts=dict(file_facts or {}),
             heartbeat_at=DatabaseTime(),
             **self._get_findings(),
         )
@@ -445,6 +451,7 @@ class QueryExport(UpdatableModel):
         try:
             if self.has_own_file() and not self.has_heir():
                 delete_if_there(self.storage, name)
+            self.remove_second_names()
         except BaseException:
             self._write(self._get_row().filter(file=name, path_key=key), path_key=None)
             raise
@@ -462,6 +469,26 @@ class QueryExport(UpdatableModel):
         """
         name = str(self.file.name)
         return self.has_own_name or is_same(self.storage, name, self.file_facts, file)
+
+    def remember(self, left: Left) -> None:
+        """Keep the name of what could not be deleted from others until it is."""
+        LeftoverQuerySet(Leftover, using=self.database).remember(
+            left,
+            storage_alias=self.storage_alias,
+            export_id=str(self.pk),
+            attempt=self.attempt,
+            began_at=self.uploads_since,
+        )
+
+    def is_barred(self) -> bool:
+        """Tell whether something may lie under the name that could not be deleted yet."""
+        return find_reserving(self.database, self.storage_alias, self.object_name).exists()
+
+    def remove_second_names(self) -> None:
+        """Remove the names that the file had before it was saved, if any are left."""
+        get_delivery(
+            self.storage, str(self.file.name), temp_name=self.temp_name
+        ).remove_temp_files()
 
     def lose_file(self) -> bool:
         """Say that the file is not in storage any more, unless somebody is deleting it."""
@@ -502,6 +529,7 @@ class QueryExport(UpdatableModel):
             start_time=timezone.now(),
             heartbeat_at=DatabaseTime(),
             delivery_started_at=None,
+            file_facts={},
             row_count=0,
             progress_percent=None,
             **changes,
@@ -552,6 +580,13 @@ class QueryExport(UpdatableModel):
             if not hasattr(value, "resolve_expression"):
                 setattr(self, name, value)
         return True
+
+    def _keep_free(self, rows: QueryExportQuerySet) -> QueryExportQuerySet:
+        """Keep the rows unless something may lie under the name that could not be deleted."""
+        if self.has_own_name:
+            return rows
+        leftovers = find_reserving(self.database, self.storage_alias, self.object_name)
+        return rows.filter(~Exists(leftovers))
 
     def _get_uncleaned(self) -> QueryExportQuerySet:
         return self._get_row().failed().filter(token=self.token, path_key__isnull=False)

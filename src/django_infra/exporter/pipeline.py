@@ -16,7 +16,7 @@ from django.db import Error, InterfaceError, OperationalError, connections
 from django_infra.db.transaction import is_in_transaction
 from django_infra.exporter.columns import Selection
 from django_infra.exporter.conf import conf
-from django_infra.exporter.delivery import get_delivery
+from django_infra.exporter.delivery import Left, get_delivery, make_barred_error
 from django_infra.exporter.exceptions import ExportInterrupted, LimitExceeded
 from django_infra.exporter.models import ExportState, QueryExport
 from django_infra.exporter.progress import Progress, Record, Watch, get_progress, keep_alive
@@ -77,7 +77,7 @@ def run(export: QueryExport, job: Job, *, watch: Watch | None = None) -> None:
     started = time.monotonic()
     try:
         if not claim(export):
-            raise _make_interrupted(export)
+            raise _make_unclaimed(export)
         with keep_alive(export):
             announce(export_started, export)
         attempt(export, job, watch=watch)
@@ -94,11 +94,11 @@ def claim(export: QueryExport) -> bool:
 
 def try_again(export: QueryExport, error: BaseException) -> None:
     """Begin the next attempt after an error, which the row keeps."""
-    export.is_clean = True
     token = make_token()
     move = partial(export.try_again, token, error)
     if not _record(export, ExportState.PROCESSING, move, token=token):
         raise _make_interrupted(export)
+    export.is_clean = True
 
 
 def keep_claim(export: QueryExport) -> None:
@@ -125,12 +125,20 @@ def attempt(export: QueryExport, job: Job, *, watch: Watch | None = None) -> Non
         may_stay=partial(_is_success, export),
         check=progress.check,
         is_taken_over=partial(_is_taken_over, export),
+        began_at=export.uploads_since,
+        remember=partial(_remember, export),
     ) as delivery:
         with progress:
             write(export, job, delivery, progress)
             checksum = delivery.compute_checksum()
             delivery.check_name()
-            _move(export, ExportState.PROCESSING, export.begin_delivery)
+            delivery.stage()
+            # By what is known of its file, a recovery will know the saved one.
+            staged = {} if export.has_own_name else delivery.facts
+            begin = partial(export.begin_delivery, file_facts=staged)
+            _move(export, ExportState.PROCESSING, begin)
+            if export.delivery_started_at is None:
+                raise make_barred_error(export.storage_alias, export.object_name)
             file_size = delivery.deliver()
             # Nobody else saves a file under a name of our own.
             facts = {} if export.has_own_name else delivery.find_facts()
@@ -294,6 +302,15 @@ def _is_taken_over(export: QueryExport) -> bool:
         return True
 
 
+def _remember(export: QueryExport, left: Left) -> None:
+    """Write down what could not be deleted, or else leave the name to the row and its recovery."""
+    try:
+        insist(export.database, partial(export.remember, left))
+    except Error:
+        logger.exception("%s could not remember %r, which is not deleted.", export.id, left.name)
+        export.is_clean = False
+
+
 def _inherit(export: QueryExport) -> None:
     """Correct rows whose file this export could only save since it was gone."""
     try:
@@ -323,6 +340,12 @@ def _record(
         return False
     export.refresh_from_db(using=export.database)
     return True
+
+
+def _make_unclaimed(export: QueryExport) -> Exception:
+    if not export.has_own_name and insist(export.database, export.is_barred):
+        return make_barred_error(export.storage_alias, export.object_name)
+    return _make_interrupted(export)
 
 
 def _make_interrupted(export: QueryExport) -> ExportInterrupted:

@@ -82,10 +82,14 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
 
     def inheriting(self, export: QueryExport) -> Self:
         """Keep the other exports that have saved a file under the name of this one, or may have."""
+        key = make_path_key(export.storage_alias, export.object_name)
+        return self.exclude(pk=export.pk).having(key)
+
+    def having(self, object_key: str) -> Self:
+        """Keep those that have saved a file under the name of the key, or may have."""
         has_file = models.Q(state=ExportState.SUCCESS) & ~models.Q(file="")
         may_save = models.Q(path_key__isnull=False, delivery_started_at__isnull=False)
-        key = make_path_key(export.storage_alias, export.object_name)
-        return self.exclude(pk=export.pk).filter(has_file | may_save, object_key=key)
+        return self.filter(has_file | may_save, object_key=object_key)
 
     def referring(self, names: Collection[str]) -> Self:
         """Keep the exports that have a file of one of the names, or may save one.

@@ -5,15 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import router
-from django.db.models import F
+from django.db.models import CharField, F, Model, QuerySet, Value
 
 from django_infra.db.transaction import is_in_transaction
 from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import WorkerLost
 from django_infra.exporter.models import ExportState, QueryExport
-from django_infra.exporter.remains import remove_remains, remove_stray_files
+from django_infra.exporter.remains import (
+    find_leftovers,
+    remove_leftovers,
+    remove_remains,
+    remove_stray_files,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +35,8 @@ class Recovery:
     rescheduled: int = 0
     handed_over: int = 0
     stray_files: int = 0
+    leftovers: int = 0
+    may_have_leftovers: bool = True
 
 
 def recover_exports(
@@ -39,7 +47,7 @@ def recover_exports(
     ``hand_over(id)`` gives a job to a runner; without it no other worker can take one over. Jobs
     that nobody has taken for EXPORTER_HANDOVER_TIMEOUT seconds are handed over again, or failed
     where there is nobody to take them. What killed attempts left in the storage and the temporary
-    folder is removed.
+    folder is removed, and what could not be deleted before is deleted.
     """
     recovery = Recovery()
     # A replica may not know the last heartbeats.
@@ -50,15 +58,31 @@ def recover_exports(
     exports = QueryExport.objects.using(using).neglected(
         lease=conf.lease, timeout=conf.handover_timeout
     )
-    # First those whose path somebody may want.
-    order = F("heartbeat_at").asc(nulls_last=True), "handed_over_at"
-    for export in exports.order_by(*order)[:limit]:
-        if export.state != ExportState.SCHEDULED or export.heartbeat_at is not None:
-            _end_attempt(export, hand_over, recovery)
-        else:
-            _end_waiting(export, hand_over, recovery)
+    leftovers = find_leftovers()
+    kinds = _find_kinds(exports, leftovers)
+    if QueryExport in kinds:
+        # First those whose path somebody may want.
+        order = F("heartbeat_at").asc(nulls_last=True), "handed_over_at"
+        for export in exports.order_by(*order)[:limit]:
+            if export.state != ExportState.SCHEDULED or export.heartbeat_at is not None:
+                _end_attempt(export, hand_over, recovery)
+            else:
+                _end_waiting(export, hand_over, recovery)
+    recovery.may_have_leftovers = bool(kinds)
+    if kinds:
+        recovery.leftovers = remove_leftovers(leftovers, limit=limit)
     recovery.stray_files = remove_stray_files()
     return recovery
+
+
+def _find_kinds(*querysets: QuerySet[Any]) -> set[type[Model]]:
+    """Return the models that have something to do, as most often none has, in one query."""
+    kinds = {rows.model._meta.label: rows.model for rows in querysets}
+    first, *others = (
+        rows.order_by().values_list(Value(label, output_field=CharField()))
+        for label, rows in zip(kinds, querysets, strict=True)
+    )
+    return {kinds[label] for (label,) in first.union(*others).order_by()}
 
 
 def _end_attempt(

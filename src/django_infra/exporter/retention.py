@@ -15,6 +15,7 @@ from django_infra.exporter.exceptions import InvalidSetting
 from django_infra.exporter.models import QueryExport
 from django_infra.exporter.orphans import find_orphans, remove_orphan
 from django_infra.exporter.querysets import QueryExportQuerySet
+from django_infra.exporter.remains import find_leftovers, remove_leftover
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ def prune_exports() -> None:
     """Delete the rows and files whose time is over; what fails is logged, and left for later."""
     delete_rows()
     expire_files()
+    delete_leftovers()
 
 
 def delete_rows(*, dry_run: bool = False, report: Report = ignore) -> Tally:
@@ -94,6 +96,18 @@ def expire_files(*, dry_run: bool = False, report: Report = ignore) -> Tally:
                 tally.add(name)
             else:
                 tally.attempt(name, partial(export.expire, lease=conf.lease))
+    return tally
+
+
+def delete_leftovers(*, dry_run: bool = False, report: Report = ignore) -> Tally:
+    """Delete what could not be deleted before, wherever it lies."""
+    require_settings()
+    tally = Tally(report)
+    for leftover in find_leftovers().order_by("pk"):
+        if dry_run:
+            tally.add(leftover.object_name)
+        else:
+            tally.attempt(leftover.object_name, partial(remove_leftover, leftover))
     return tally
 
 

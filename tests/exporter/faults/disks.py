@@ -1,4 +1,4 @@
-"""File systems of our own: small ones, and one that knows no hard links."""
+"""File systems of our own: small ones, one that knows no hard links, one that loses power."""
 
 from __future__ import annotations
 
@@ -44,6 +44,37 @@ def mount_disk_without_links(folder, image):
             run("umount", folder)
     finally:
         run("losetup", "--detach", device)
+
+
+@contextmanager
+def mount_journaled_disk(folder, image, *, size=64 << 20):
+    """Mount an ext4 file system on the folder, which by itself writes nothing for minutes."""
+    skip_unless_root()
+    with image.open("wb") as file:
+        file.truncate(size)
+    run("mkfs.ext4", "-q", image)
+    with mount_image(folder, image, "commit=300"):
+        yield folder
+
+
+@contextmanager
+def mount_image(folder, image, *options):
+    """Mount what the image holds on the folder."""
+    folder.mkdir(exist_ok=True)
+    run("mount", "-o", ",".join(["loop", *options]), image, folder)
+    try:
+        yield folder
+    finally:
+        run("umount", folder)
+
+
+@contextmanager
+def crash_host(image, folder):
+    """Mount on the folder what a disk, mounted elsewhere, would hold after a crash of the host."""
+    copy = folder.with_suffix(".img")
+    shutil.copyfile(image, copy)
+    with mount_image(folder, copy):
+        yield folder
 
 
 def skip_unless_root():

@@ -166,6 +166,18 @@ def signal_before_success(number):
     QueryExport.succeed = succeed_after_signal
 
 
+def signal_at_success(number, *, is_told):
+    """Have this process get a signal before or after the row is told that the file is saved."""
+    succeed = QueryExport.succeed
+
+    def succeed_with_signal(*args, **kwargs):
+        if is_told:
+            succeed(*args, **kwargs)
+        os.kill(os.getpid(), number)
+
+    QueryExport.succeed = succeed_with_signal
+
+
 def wait_before_success():
     """Have the next export wait for the test when the file is delivered."""
     succeed = QueryExport.succeed

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from moto.server import DomainDispatcherApplication, create_backend_app
+from storages.backends.s3 import S3Storage
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 BUCKET = "exports"
 CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 PART_SIZE = 5 << 20  # the least that S3 allows
+UPLOAD_ID = re.compile(rb"<UploadId>(?P<id>[^<]+)</UploadId>")
+UPLOAD = re.compile(
+    rb"(?P<head><UploadId>(?P<id>[^<]+)</UploadId>(?:(?!</Upload>).)*<Initiated>)[^<]+", re.DOTALL
+)
 
 
 class QuietHandler(WSGIRequestHandler):
@@ -31,10 +39,16 @@ class S3Server:
 
     def __init__(self):
         self.app = DomainDispatcherApplication(create_backend_app)
+
+        class Handler(QuietHandler):
+            def date_time_string(handler, timestamp=None):
+                return format_datetime(self.now, usegmt=True)
+
         self.server = make_server(
-            "127.0.0.1", 0, self.answer, threaded=True, request_handler=QuietHandler
+            "127.0.0.1", 0, self.answer, threaded=True, request_handler=Handler
         )
         self.url = f"http://127.0.0.1:{self.server.port}"
+        self.begun = {}  # uploads, of which moto keeps no time
         self.reset()
 
     def __enter__(self):
@@ -55,6 +69,7 @@ class S3Server:
     def reset(self):
         self.fault = lambda operation, count: None
         self.operations = []
+        self.lead = timedelta(0)  # of its clock
 
     def clear(self):
         self.reset()
@@ -71,7 +86,7 @@ class S3Server:
         self.operations.append(operation)
         fault = self.fault(operation, self.operations.count(operation))
         if fault == "cut":
-            body = self.app(environ, lambda *args: None)
+            body = self.act(operation, environ, lambda *args: None)
             with suppress(OSError):
                 environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             return body
@@ -79,7 +94,28 @@ class S3Server:
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start_response(fault, [("Content-Type", "application/xml"), ("Content-Length", "0")])
             return []
-        return self.app(environ, start_response)
+        return self.act(operation, environ, start_response)
+
+    def act(self, operation, environ, start_response):
+        def start(status, headers, *rest):
+            # The server tells the time by itself.
+            told = [header for header in headers if header[0].lower() != "date"]
+            return start_response(status, told, *rest)
+
+        body = b"".join(self.app(environ, start))
+        if operation == "Begin" and (match := UPLOAD_ID.search(body)):
+            self.begun[match["id"]] = self.now
+        elif operation == "ListUploads":
+            # Of the same length, which has been told already.
+            body = UPLOAD.sub(lambda match: match["head"] + self.tell_begin(match["id"]), body)
+        return [body]
+
+    @property
+    def now(self):
+        return datetime.now(UTC) + self.lead
+
+    def tell_begin(self, upload_id):
+        return self.begun[upload_id].isoformat(timespec="milliseconds")[:23].encode() + b"Z"
 
     def list_objects(self):
         listing = self.client.list_objects_v2(Bucket=BUCKET)
@@ -87,6 +123,13 @@ class S3Server:
 
     def list_uploads(self):
         return self.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+
+    def begin_upload(self, name):
+        """Begin an upload as somebody else, and return its id."""
+        return self.client.create_multipart_upload(Bucket=BUCKET, Key=name)["UploadId"]
+
+    def list_upload_ids(self):
+        return [upload["UploadId"] for upload in self.list_uploads()]
 
     def read(self, name):
         return self.client.get_object(Bucket=BUCKET, Key=name)["Body"].read()
@@ -100,23 +143,32 @@ class S3Server:
     def get_storage(self, *, attempts=1):
         """Return the definition of a storage in the bucket, as STORAGES has it."""
         return {
-            "BACKEND": "storages.backends.s3.S3Storage",
+            "BACKEND": f"{__name__}.BucketStorage",
             "OPTIONS": {
                 "bucket_name": BUCKET,
                 "endpoint_url": self.url,
                 "region_name": "us-east-1",
                 "access_key": "test",
                 "secret_key": "test",
-                "client_config": Config(
-                    s3={"addressing_style": "path"},
-                    signature_version="s3v4",
-                    retries={"total_max_attempts": attempts, "mode": "standard"},
-                ),
-                "transfer_config": TransferConfig(
-                    multipart_threshold=PART_SIZE, multipart_chunksize=PART_SIZE
-                ),
+                "attempts": attempts,
             },
         }
+
+
+class BucketStorage(S3Storage):
+    """Take a setting that can be told to another process, and send small parts."""
+
+    def __init__(self, *, attempts, **options):
+        retries = {"total_max_attempts": attempts, "mode": "standard"}
+        super().__init__(
+            client_config=Config(
+                s3={"addressing_style": "path"}, signature_version="s3v4", retries=retries
+            ),
+            transfer_config=TransferConfig(
+                multipart_threshold=PART_SIZE, multipart_chunksize=PART_SIZE
+            ),
+            **options,
+        )
 
 
 def get_operation(environ):

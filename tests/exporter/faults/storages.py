@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from types import SimpleNamespace
 
@@ -29,6 +30,40 @@ class StickyStorage(BreakingStorage):
 
     def delete(self, name):
         raise ConnectionError("The line is still dead.")
+
+
+class DyingStorage(FileSystemStorage):
+    """Write in place, and fail at what ``failing`` names, for which a save may be the beginning."""
+
+    failing = frozenset()
+    dies_of_save = frozenset()
+
+    def _save(self, name, content):
+        if self.dies_of_save:
+            super()._save(name, ContentFile(content.read(content.size // 2)))
+            type(self).failing = self.dies_of_save
+            raise OSError(errno.EIO, "Input/output error")
+        return super()._save(name, content)
+
+    def delete(self, name):
+        self.fail_at("delete")
+        super().delete(name)
+
+    def exists(self, name):
+        self.fail_at("exists")
+        return super().exists(name)
+
+    def size(self, name):
+        self.fail_at("size")
+        return super().size(name)
+
+    def path(self, name):
+        self.fail_at("path")
+        return super().path(name)
+
+    def fail_at(self, method):
+        if method in self.failing:
+            raise OSError(errno.EIO, "Input/output error")
 
 
 class ExactingStorage(FileSystemStorage):

@@ -16,13 +16,16 @@ from django.conf import settings
 from django.db import connections
 from django.db.models import F
 
-from django_infra.exporter import export, pipeline, progress
-from django_infra.exporter.delivery import base, filesystem
+from django_infra.exporter import export, leftovers, pipeline, progress
+from django_infra.exporter.delivery import base, durability, filesystem
 from django_infra.exporter.models import QueryExport
 from django_infra.exporter.recovery import recover_exports
 from exporter.faults.probes import PATIENCE, THREAD_NAMES, find_files
 
-WATCHED = {module.__file__ for module in (base, filesystem, export, pipeline, progress)}
+WATCHED = {
+    module.__file__
+    for module in (base, durability, filesystem, leftovers, export, pipeline, progress)
+}
 
 
 class LineTrace:
@@ -110,9 +113,7 @@ def find_wrong_states(path):
         files = [name for name in found if row.id in name or name == path]
         if row.state not in {"success", "fail"}:
             yield f"{row.state} for ever"
-        # Who dies after a success leaves the copy that he made beside the target.
-        expected = [path] if row.state == "success" else []
-        if [name for name in files if not name.startswith(".") or row.state == "fail"] != expected:
+        if files != ([path] if row.state == "success" else []):
             yield f"{row.state} with {' and '.join(files).replace(row.id, 'ID') or 'no file'}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from django.core.files.storage import FileSystemStorage, Storage
@@ -10,21 +11,30 @@ from django.core.files.storage import FileSystemStorage, Storage
 from django_infra.exporter.delivery.base import (
     TEMP_SUFFIX,
     Delivery,
+    Left,
     delete_if_there,
+    forget,
+    make_barred_error,
     make_exists_error,
 )
-from django_infra.exporter.delivery.facts import is_same
+from django_infra.exporter.delivery.facts import is_same, may_be_same
 from django_infra.exporter.delivery.filesystem import FileSystemDelivery
 from django_infra.exporter.delivery.local import LocalDelivery
+from django_infra.exporter.delivery.uploads import find_upload, find_uploads
 
 __all__ = [
     "TEMP_SUFFIX",
     "Delivery",
+    "Left",
     "LocalDelivery",
     "delete_if_there",
+    "find_upload",
+    "find_uploads",
     "get_delivery",
     "is_same",
+    "make_barred_error",
     "make_exists_error",
+    "may_be_same",
 ]
 
 
@@ -36,6 +46,8 @@ def get_delivery(
     may_stay: Callable[[], bool | None] = lambda: False,
     check: Callable[[], None] = lambda: None,
     is_taken_over: Callable[[], bool] = lambda: False,
+    began_at: datetime | None = None,
+    remember: Callable[[Left], None] = forget,
 ) -> Delivery:
     """Return the way to deliver into the storage.
 
@@ -54,4 +66,6 @@ def get_delivery(
         check=check,
         # A file system does not overwrite, and knows our file by its inode.
         is_taken_over=(lambda: False) if is_plain else is_taken_over,
+        began_at=began_at,
+        remember=remember,
     )

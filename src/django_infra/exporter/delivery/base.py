@@ -4,23 +4,45 @@ import hashlib
 import logging
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 from django.core.files import File
 from django.core.files.storage import Storage
 
 from django_infra.exporter.conf import conf
+from django_infra.exporter.delivery.durability import sync_saved
 from django_infra.exporter.delivery.facts import Facts, is_same, read_facts
+from django_infra.exporter.delivery.uploads import find_uploads, may_need_parts
 from django_infra.exporter.exceptions import FileAlreadyExists
 
 logger = logging.getLogger(__name__)
 
 TEMP_SUFFIX = ".part"
 PRIVATE = 0o600  # the mode of a file that is not saved yet
+
+
+@dataclass(frozen=True)
+class Left:
+    """What may lie in the storage and could not be deleted.
+
+    ``max_size`` is that of the whole file, of which a part may be there.
+    """
+
+    name: str
+    upload_id: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    max_size: int | None = None
+
+
+def forget(left: Left) -> None:
+    """Leave it at what is logged."""
 
 
 class CheckedFile(File):  # type: ignore[type-arg]  # no generic at run time
@@ -47,7 +69,9 @@ class Delivery:
     Leaving the block removes the temporary file, and the saved one unless ``may_stay()``. If that
     is None, which is that nobody knows, both stay for the recovery to judge. ``check()`` raises if
     the file is not wanted any more while the storage reads it, and ``is_taken_over()`` tells
-    whether somebody else has saved a file under the name, in a storage that overwrites.
+    whether somebody else has saved a file under the name, in a storage that overwrites. Uploads
+    that have begun under it before ``began_at`` are of others. ``remember()`` gets what could not
+    be deleted.
     """
 
     def __init__(
@@ -59,6 +83,8 @@ class Delivery:
         may_stay: Callable[[], bool | None] = lambda: False,
         check: Callable[[], None] = lambda: None,
         is_taken_over: Callable[[], bool] = lambda: False,
+        began_at: datetime | None = None,
+        remember: Callable[[Left], None] = forget,
     ) -> None:
         self.storage = storage
         self.name = name
@@ -66,18 +92,22 @@ class Delivery:
         self.may_stay = may_stay
         self.check = check
         self.is_taken_over = is_taken_over
+        self.began_at = began_at
+        self.remember = remember
+        self.size = 0
         self.is_delivered = False
         self.facts: Facts = {}
         self.file: BinaryIO
 
     def __enter__(self) -> Self:
         self.prepare()
-        self.temp_path = self.get_temp_paths()[0]
+        self.temp_path = self.temp_paths[0]
+        self.is_staged = False
         try:
             self.file = create_private_file(self.temp_path)
             return self
         except BaseException:
-            self.remove_temp_files()
+            self.try_to_remove_temp_files()
             raise
 
     def __exit__(
@@ -96,9 +126,9 @@ class Delivery:
             # On a full disk, closing writes again and fails again.
             with suppress(OSError):
                 self.file.close()
-            # By its second name the recovery will know that the saved file is ours.
+            # The recovery will judge what nobody knows of.
             if fate is not None:
-                self.remove_temp_files()
+                self.try_to_remove_temp_files()
 
     def restart(self) -> None:
         """Empty the temporary file."""
@@ -116,16 +146,25 @@ class Delivery:
         self.file.seek(0, os.SEEK_END)
         return checksum
 
+    def stage(self) -> None:
+        """Make the temporary file ready to be saved.
+
+        What ``facts`` holds after it is known of the saved file before there is one.
+        """
+        self.file = reopen(self.file)
+        self.is_staged = True
+
     def deliver(self) -> int:
         """Save the file and return its size in bytes.
 
         Raises FileAlreadyExists, and leaves the file that is there as it is.
         """
-        self.file = reopen(self.file)
+        if not self.is_staged:
+            self.stage()
         # Before the storage may close it.
-        size = os.fstat(self.file.fileno()).st_size
+        self.size = os.fstat(self.file.fileno()).st_size
         self.save()
-        return size
+        return self.size
 
     def find_facts(self) -> Facts:
         """Return what the storage tells of the file that was saved, to know it again."""
@@ -145,30 +184,91 @@ class Delivery:
         """Return where the temporary file is, the first being where it begins."""
         return [Path(self.get_temp_dir(), f"{self.temp_name}{TEMP_SUFFIX}")]
 
+    @cached_property
+    def temp_paths(self) -> list[Path]:
+        """Those of ``get_temp_paths()``, for which a disk that fails cannot be asked any more."""
+        return self.get_temp_paths()
+
     def remove_temp_files(self) -> None:
-        for path in self.get_temp_paths():
+        for path in self.temp_paths:
             path.unlink(missing_ok=True)
+
+    def try_to_remove_temp_files(self) -> None:
+        """Remove each, or remember it: the export has succeeded, or failed, by now."""
+        for path in self.temp_paths:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError:
+                logger.exception("Could not remove the unfinished file %r.", str(path))
+                # A recovery looks at what is in the folder of unfinished files.
+                if (name := self.get_stored_name(path)) is not None:
+                    self.remember(Left(name))
+
+    def shed_temp_files(self) -> None:
+        """Remove them as soon as the file is saved: after the success no row knows of them."""
+        # Windows removes no file that is open; leaving the block does.
+        if os.name != "nt":
+            self.try_to_remove_temp_files()
+
+    def get_stored_name(self, path: Path) -> str | None:
+        """Return the name that the path has in the storage, if it has one."""
+        return None
 
     def has_delivered(self) -> bool:
         """Tell whether the storage holds the file, and holds it from us."""
         return self.is_delivered
 
-    def remove_remains(self, *, may_be_saved: bool, has_own_name: bool) -> None:
+    def remove_remains(
+        self, *, may_be_saved: bool, has_own_name: bool, facts: Mapping[str, Any]
+    ) -> None:
         """Remove what a process left that was killed within the block.
 
-        ``has_own_name`` says that no stranger saves a file under the name.
+        ``has_own_name`` says that no stranger saves a file under the name, and ``facts`` what was
+        known of the file when it was staged.
         """
+        self.facts = {} if has_own_name else dict(facts)
         if may_be_saved:
-            self.storage.delete(self.name)
-        self.remove_temp_files()
+            self.abort_uploads()
+            self.withdraw(self.name)
+        self.try_to_remove_temp_files()
+
+    def abort_uploads(self) -> None:
+        """Abort those that are open under the name, or remember them.
+
+        They are of a save that has failed, or of requests whose answers were lost.
+        """
+        try:
+            uploads = find_uploads(self.storage, self.name, since=self.began_at)
+            # Asked after the look, so that none of them is of somebody else.
+            if not uploads or self.is_taken_over():
+                return
+        except Exception:
+            logger.exception("Could not look for open uploads of %r.", self.name)
+            self._remember(self.name)
+            return
+        for upload in uploads:
+            try:
+                upload.abort()
+            except Exception:
+                logger.exception("Could not abort the upload %s of %r.", upload.id, upload.key)
+                self._remember(self.name, upload_id=upload.id)
 
     def withdraw(self, name: str) -> None:
-        """Delete from the storage, or log that this failed: another error is on its way."""
+        """Delete from the storage, or remember what may be there: another error is on its way."""
         try:
             if not self.is_taken_over() and is_same(self.storage, name, self.facts):
-                self.storage.delete(name)
+                delete_if_there(self.storage, name)
         except Exception:
             logger.exception("Could not delete %r from %r.", name, self.storage)
+            self._remember(name)
+
+    def _remember(self, name: str, *, upload_id: str = "") -> None:
+        try:
+            facts = self.facts or read_facts(self.storage, name)
+        except Exception:
+            logger.debug("%r tells nothing of %r.", self.storage, name, exc_info=True)
+            facts = {}
+        self.remember(Left(name, upload_id, facts, self.size or None))
 
     def check_name(self) -> None:
         """Raise FileAlreadyExists if a stranger has taken the name since somebody asked.
@@ -188,11 +288,16 @@ class Delivery:
             raise make_exists_error(self.name) from error
         except BaseException:
             # Storages may leave what they had written by then, as Django's own do.
+            self.abort_uploads()
             self.withdraw(self.name)
             raise
         if not self.is_delivered:
             self.withdraw(saved_name)
             raise make_exists_error(self.name)
+        self.shed_temp_files()
+        sync_saved(self.storage, self.name)
+        if may_need_parts(self.storage, self.size):
+            self.abort_uploads()
 
 
 def create_private_file(path: Path) -> BinaryIO:
@@ -221,10 +326,23 @@ def delete_if_there(storage: Storage, name: str) -> None:
     """Delete the file; it is no error that somebody has done so before."""
     try:
         storage.delete(name)
+    except FileNotFoundError:
+        return
+    except OSError:
+        # exists() takes a disk that cannot be read for one without the file.
+        raise
     except Exception:
         # Some storages complain.
         if storage.exists(name):
             raise
+
+
+def make_barred_error(storage_alias: str, name: str) -> FileAlreadyExists:
+    return FileAlreadyExists(
+        f"File already exists: what an export may have left as {name!r} in storage "
+        f"{storage_alias!r} could not be deleted yet. prune_exports tries again; or choose another "
+        "file_path."
+    )
 
 
 def make_exists_error(name: str) -> FileAlreadyExists:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.files import File
 from django.core.files.storage import FileSystemStorage, Storage
 
 Facts = dict[str, Any]
+
+CLOCK_TOLERANCE = timedelta(minutes=1)  # of a storage's clock
 
 
 def read_facts(storage: Storage, name: str, file: File[Any] | None = None) -> Facts:
@@ -63,6 +65,33 @@ def is_same(
             raise
         return False
     return all(found.get(key) == value for key, value in facts.items())
+
+
+def may_be_same(
+    storage: Storage,
+    name: str,
+    facts: Mapping[str, Any],
+    *,
+    max_size: int | None,
+    saved_by: datetime,
+) -> bool:
+    """Tell whether the file may be the one that was saved, or a part of it.
+
+    Where the storage has told no facts, a larger file and a later one are of somebody else.
+    Raises what the storage raises if it does not know.
+    """
+    if facts:
+        return is_same(storage, name, facts)
+    if not storage.exists(name):
+        return False
+    found = _tell(size=lambda: storage.size(name), modified=lambda: storage.get_modified_time(name))
+    size, modified = found.get("size"), found.get("modified")
+    if size is not None and max_size is not None and size > max_size:
+        return False
+    if modified is None:
+        return True
+    is_later = modified.timestamp() > (saved_by + CLOCK_TOLERANCE).timestamp()
+    return not is_later
 
 
 def _read_status(storage: FileSystemStorage, name: str, file: File[Any] | None) -> os.stat_result:

@@ -4,8 +4,10 @@ import errno
 import os
 import shutil
 import stat
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from django.core.files.storage import FileSystemStorage
 
@@ -19,8 +21,9 @@ from django_infra.exporter.delivery.base import (
     make_exists_error,
     reopen,
 )
+from django_infra.exporter.delivery.durability import sync_file, sync_folder
 from django_infra.exporter.delivery.facts import Facts, make_facts
-from django_infra.exporter.exceptions import UnfinishedFileReplaced
+from django_infra.exporter.exceptions import ExportInterrupted, UnfinishedFileReplaced
 
 COPY_SIZE = 1 << 20  # bytes
 
@@ -63,9 +66,12 @@ class FileSystemDelivery(Delivery):
         The open file keeps its inode from being given to another one.
         """
         try:
-            return os.path.samestat(os.fstat(self.file.fileno()), self.target.lstat())
-        except (OSError, ValueError):
+            return self._is_ours(self.target)
+        except (FileNotFoundError, NotADirectoryError, ValueError):
             return False
+        except OSError:
+            # The disk does not tell any more, and it may be there.
+            return self.is_staged
 
     def get_temp_paths(self) -> list[Path]:
         """Return also where the file is in the folder of its target, just before it is saved."""
@@ -75,10 +81,18 @@ class FileSystemDelivery(Delivery):
         # In a folder of the storage it is hidden.
         return [Path(self.get_temp_dir(), near.name), near]
 
-    def remove_remains(self, *, may_be_saved: bool, has_own_name: bool) -> None:
+    def remove_remains(
+        self, *, may_be_saved: bool, has_own_name: bool, facts: Mapping[str, Any]
+    ) -> None:
         """Remove the saved file too, if it surely is that of the killed process."""
-        is_ours = has_own_name or any(map(self._is_target, self.get_temp_paths()))
-        super().remove_remains(may_be_saved=may_be_saved and is_ours, has_own_name=has_own_name)
+        is_known = has_own_name or bool(facts) or any(map(self._is_target, self.temp_paths))
+        super().remove_remains(
+            may_be_saved=may_be_saved and is_known, has_own_name=has_own_name, facts=facts
+        )
+
+    def get_stored_name(self, path: Path) -> str | None:
+        root = Path(self.storage.location)
+        return path.relative_to(root).as_posix() if path.is_relative_to(root) else None
 
     def _is_target(self, path: Path) -> bool:
         """Tell whether both are names of one regular file: no link of somebody else's."""
@@ -96,36 +110,81 @@ class FileSystemDelivery(Delivery):
     def check_name(self) -> None:
         """Leave it to ``save()``, which cannot be overtaken."""
 
+    def stage(self) -> None:
+        """Bring the file into the folder of its target, where it is known by its inode."""
+        super().stage()
+        self._make_folder(self.target.parent)
+        with self._noticing_recovery():
+            self._bring_near()
+        # Before it has its name, so that no crash of the host leaves a half file there.
+        sync_file(self.file.fileno())
+        self.facts = make_facts(os.fstat(self.file.fileno()))
+
     def save(self) -> None:
         """Save in an order that leaves a killed export's file unreadable for others.
 
-        1. It loses its name outside of the target's folder.
-        2. It gets its name, if that is free.
-        3. It gets the mode that the storage gives its files.
+        Staged, it has lost its name outside of the target's folder.
+
+        1. It gets its name, if that is free.
+        2. It gets the mode that the storage gives its files.
+        3. It loses all other names, of which no row would know after the success.
+        4. Its name and mode are on the disk.
         """
-        self._make_folder(self.target.parent)
-        self._bring_near()
         try:
-            self._move()
+            with self._noticing_recovery():
+                self._move()
         except FileExistsError as error:
             raise make_exists_error(self.name) from error
+        self.facts = self.find_facts()
         self._set_permissions()
+        self.shed_temp_files()
+        sync_file(self.file.fileno())
+        sync_folder(self.target.parent)
+
+    @contextmanager
+    def _noticing_recovery(self) -> Iterator[None]:
+        """Raise ExportInterrupted if the temporary file is gone: this export counted as lost."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            if os.path.lexists(self.temp_path):
+                raise
+            raise ExportInterrupted(
+                f"The unfinished file {str(self.temp_path)!r} is gone: a recovery took the export "
+                "for lost, or somebody else has removed it."
+            ) from error
 
     def _bring_near(self) -> None:
         """Move the temporary file into the folder of its target, and so onto its file system."""
-        distant, near = self.get_temp_paths()
+        distant, near = self.temp_paths
         # Windows moves no file that is open, and has no modes.
         if distant == near or os.name == "nt":
             return
         try:
             distant.rename(near)
         except OSError as error:
-            if error.errno != errno.EXDEV:
+            if error.errno == errno.EXDEV:
+                self._copy(near)
+                distant.unlink(missing_ok=True)
+            elif not self._has_become(near, error):
                 raise
-            self._copy(near)
-            distant.unlink(missing_ok=True)
         self.temp_path = near
         self._check_own(distant)
+
+    def _has_become(self, path: Path, error: OSError) -> bool:
+        """Tell whether the file has the name although the system says otherwise.
+
+        NFS sends what was not answered once more, and gets the answer that it was done before.
+        """
+        if not isinstance(error, FileExistsError | FileNotFoundError):
+            return False
+        try:
+            return self._is_ours(path)
+        except OSError:
+            return False
+
+    def _is_ours(self, path: Path) -> bool:
+        return os.path.samestat(os.fstat(self.file.fileno()), path.lstat())
 
     def _check_own(self, written: Path) -> None:
         """Raise UnfinishedFileReplaced unless the temporary file has the one name that it needs."""
@@ -153,16 +212,26 @@ class FileSystemDelivery(Delivery):
         try:
             os.link(self.temp_path, self.target)
         except OSError as error:
+            if self._has_become(self.target, error):
+                return
             if not _has_no_links(error):
                 raise
             self.has_lasting_inodes = False
             # Take the name by an empty file, and then replace that one and no other.
             os.close(os.open(self.target, os.O_CREAT | os.O_EXCL, mode=PRIVATE))
-            try:
-                os.replace(self.temp_path, self.target)
-            except BaseException:
-                self.target.unlink()
+            self._replace()
+
+    def _replace(self) -> None:
+        """Put the file in the place of the empty one that has taken its name."""
+        try:
+            os.replace(self.temp_path, self.target)
+        except BaseException as error:
+            if not (isinstance(error, OSError) and self._has_become(self.target, error)):
+                # The empty file has no facts of ours.
+                self.facts = {}
+                self.withdraw(self.name)
                 raise
+        self.temp_path = self.target
 
     def _make_folder(self, folder: Path) -> None:
         """Create the folder and its parents with the storage's permissions."""
@@ -172,6 +241,7 @@ class FileSystemDelivery(Delivery):
             path.mkdir(exist_ok=True)
             if mode is not None:
                 path.chmod(mode)
+            sync_folder(path.parent)
 
     def _set_permissions(self) -> None:
         """Give the file the group and the mode that the storage gives its files."""

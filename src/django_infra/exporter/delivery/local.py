@@ -7,6 +7,7 @@ from pathlib import Path
 from django.core.files.storage import FileSystemStorage
 from django.utils.crypto import get_random_string
 
+from django_infra.exporter.delivery.base import Delivery
 from django_infra.exporter.delivery.filesystem import FileSystemDelivery
 from django_infra.exporter.exceptions import FileAlreadyExists
 
@@ -39,6 +40,10 @@ class LocalDelivery(FileSystemDelivery):
     def get_temp_paths(self) -> list[Path]:
         """Return the one in the folder of the target, where nothing is moved from elsewhere."""
         return super().get_temp_paths()[1:]
+
+    def stage(self) -> None:
+        """Leave the file where it is."""
+        Delivery.stage(self)
 
     def save(self) -> None:
         self._check_own(self.temp_path)

@@ -13,6 +13,7 @@ from django_infra.exporter.exceptions import InvalidSetting
 from django_infra.exporter.management.terminal import show_line
 from django_infra.exporter.retention import (
     Tally,
+    delete_leftovers,
     delete_rows,
     expire_files,
     remove_orphans,
@@ -53,7 +54,11 @@ class Command(BaseCommand):
         self, *, verbosity: int, dry_run: bool, orphans: bool, older_than: int, **options: Any
     ) -> None:
         # First the rows, so that a dry run knows of all that a run deletes.
-        steps: dict[str, Callable[..., Tally]] = {"rows": delete_rows, "files": expire_files}
+        steps: dict[str, Callable[..., Tally]] = {
+            "rows": delete_rows,
+            "files": expire_files,
+            "leftovers": delete_leftovers,
+        }
         if orphans:
             steps["orphans"] = partial(remove_orphans, min_age=older_than)
 
@@ -67,8 +72,12 @@ class Command(BaseCommand):
                 tallies[kind] = step(dry_run=dry_run, report=tell)
             except InvalidSetting as error:
                 raise CommandError(str(error)) from error
+        failed = sum(tally.failed for tally in tallies.values())
         if verbosity > 0:
+            if not tallies["leftovers"].deleted:
+                # They are rare.
+                del tallies["leftovers"]
             counts = ", ".join(f"{kind}: {tally.deleted}" for kind, tally in tallies.items())
             self.stdout.write(f"{'Would delete' if dry_run else 'Deleted'} {counts}.")
-        if failed := sum(tally.failed for tally in tallies.values()):
+        if failed:
             raise CommandError(f"{failed} could not be deleted; see the log.")

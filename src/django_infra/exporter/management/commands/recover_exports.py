@@ -23,4 +23,5 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"Failed: {recovery.failed}. Rescheduled: {recovery.rescheduled}. Handed over "
                 f"again: {recovery.handed_over}. Stray files removed: {recovery.stray_files}."
+                + (f" Leftovers removed: {recovery.leftovers}." if recovery.leftovers else "")
             )
