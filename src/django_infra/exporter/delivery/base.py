@@ -66,6 +66,7 @@ class Delivery:
         self.may_stay = may_stay
         self.check = check
         self.is_taken_over = is_taken_over
+        self.is_saving = False
         self.is_delivered = False
         self.facts: Facts = {}
         self.file: BinaryIO
@@ -124,6 +125,7 @@ class Delivery:
         self.file = reopen(self.file)
         # Before the storage may close it.
         size = os.fstat(self.file.fileno()).st_size
+        self.is_saving = True
         self.save()
         return size
 
