@@ -517,6 +517,8 @@ def test_full_disk_of_unfinished_files_fails_the_export(authors, settings, media
         assert caught.value.errno == errno.ENOSPC
         assert find_files(disk, media_root) == []
     assert "No space left" in get_failure()
+    place = f"{str(disk)!r}, the folder of unfinished files that EXPORTER_TEMP_DIR names"
+    assert f"No room is left in {place}." in get_failure()
 
 
 @pytest.mark.external
@@ -531,6 +533,7 @@ def test_disk_that_is_full_at_the_last_byte_fails_the_export(
             export_authors()  # a few hundred bytes, which a buffer keeps until the file is closed
         assert find_files(disk, media_root) == ["ballast"]
     assert "No space left" in get_failure()
+    assert get_failure().count("No room is left") == 1
 
 
 @pytest.mark.external
@@ -551,6 +554,11 @@ def test_full_disk_of_the_storage_fails_the_export(
         assert find_files(media_root, temp_dir) == ["small.csv"]
     failed = QueryExport.objects.get(state=ExportState.FAIL)
     assert "No space left" in failed.error_log
+    if is_near and not is_own:
+        reason = "where unfinished files are made unless EXPORTER_TEMP_DIR names a folder"
+    else:
+        reason = f"the folder of the storage {failed.storage_alias!r} of STORAGES"
+    assert f"No room is left in {str(media_root)!r}, {reason}." in failed.error_log
     assert not failed.file
 
 

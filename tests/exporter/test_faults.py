@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from contextlib import nullcontext
 
 import pytest
 from django.db import Error, OperationalError, connection, transaction
@@ -33,9 +34,9 @@ class Stop(BaseException):
     """What is no Exception, as a KeyboardInterrupt is not."""
 
 
-def export_large(authors, path=None):
+def export_large(authors, path=None, *, padding=100_000):
     """Export so much that the server cannot have sent it all before it is read."""
-    wide = authors.annotate(padding=Repeat(Value("x"), 100_000))
+    wide = authors.annotate(padding=Repeat(Value("x"), padding))
     return export_queryset(wide, [*COLUMNS, "padding"], path)
 
 
@@ -497,3 +498,41 @@ def test_pool_may_give_each_transaction_another_session(server, child, media_roo
     assert len({path.read_bytes() for path in files}) == 1
     assert len(files[0].read_text().splitlines()) == 2001
     assert set(settings) == {"on"}
+
+
+# --------------------------------------------------------------- a reader that is slow
+
+
+SETS_FOR_STATEMENT = "django_infra.exporter.sources.mysql.MySQLSource.sets_for_statement"
+SHOW_TIMEOUT = "SELECT @@SESSION.net_write_timeout"
+
+
+@pytest.mark.only_on("mysql")
+@pytest.mark.parametrize("for_statement", [True, False], ids=["statement", "session"])
+def test_server_waits_for_a_slow_reader(authors, spy, monkeypatch, media_root, for_statement):
+    monkeypatch.setattr(SETS_FOR_STATEMENT, for_statement)
+    fetch(connection, "SET SESSION net_write_timeout = 1")
+    spy(lambda number: time.sleep(4) if number == 2 else None)
+    # More than lies between server and client anyway.
+    assert export_large(authors, "slow.csv", padding=500_000).state == ExportState.SUCCESS
+    assert len((media_root / "slow.csv").read_bytes().splitlines()) == 51
+    assert fetch(connection, SHOW_TIMEOUT) == ((1,),)
+
+
+@pytest.mark.only_on("mysql")
+@pytest.mark.parametrize("for_statement", [True, False], ids=["statement", "session"])
+@pytest.mark.parametrize("is_atomic", [True, False], ids=["atomic", "autocommit"])
+def test_failure_leaves_the_session_as_it_was(authors, spy, monkeypatch, for_statement, is_atomic):
+    monkeypatch.setattr(SETS_FOR_STATEMENT, for_statement)
+    fetch(connection, "SET SESSION net_write_timeout = 77")
+    spy(lambda number: 1 / (number - 2))
+    with transaction.atomic() if is_atomic else nullcontext():
+        with pytest.raises(ZeroDivisionError):
+            export_large(authors)
+        spy(lambda number: None)
+        with pytest.raises(Error):
+            export_queryset(make_failing(authors, 35), ["pk", "odd"])
+        assert fetch(connection, SHOW_TIMEOUT) == ((77,),)
+    session = get_session_id(connection)
+    assert fetch(connection, SHOW_TIMEOUT) == ((77,),)
+    assert session == get_session_id(connection)

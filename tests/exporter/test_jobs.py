@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -156,7 +157,16 @@ def test_last_attempt_ends_the_job(authors, box, errors, signals):
     assert signals == [(STARTED, "processing", False), (FAILED, "fail", False)]
 
 
-@pytest.mark.parametrize("error", [PermissionError(13, "no"), ValueError("no"), OSError(36, "no")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(errno.EACCES, "no"),
+        ValueError("no"),
+        OSError(errno.ENAMETOOLONG, "no"),
+        OSError(errno.ENOSPC, "no"),
+        OSError(errno.EDQUOT, "no"),
+    ],
+)
 def test_other_errors_end_the_job_at_once(authors, box, errors, error):
     errors += [error]
     export = enqueue_export("authors")
@@ -851,7 +861,7 @@ def test_failure_that_is_not_sure_of_its_file_leaves_it_to_the_recovery(
     """The database is away from the success on, until the failure can be told."""
     settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": storage}}
     monkeypatch.setattr(ReplacingStorage, "is_first", False)
-    monkeypatch.setattr(pipeline, "RETRY_DELAYS", ())
+    monkeypatch.setattr(pipeline, "PATIENCE", 0)
 
     def be_away(*args, **kwargs):
         raise OperationalError("The server is away.")

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import errno
 import threading
+import time
+from contextlib import contextmanager
 
 import pytest
 import requests
+from billiard.exceptions import SoftTimeLimitExceeded
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from django.contrib.auth.models import Group
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
-from django.db import Error, InterfaceError, OperationalError, connection, connections
+from django.db import (
+    Error,
+    InterfaceError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
+from django.db.transaction import TransactionManagementError
 
-from django_infra.exporter.exceptions import FileAlreadyExists, InvalidValues
+from django_infra.exporter.exceptions import ExportInterrupted, FileAlreadyExists, InvalidValues
 from django_infra.exporter.transient import is_transient
 from exporter.faults.marks import needs_postgresql, needs_server, needs_sqlite
 from exporter.faults.probes import fetch, get_session_id, kill_session
@@ -118,7 +130,8 @@ def test_query_that_cannot_run_is_not_transient(sql):
         (ConnectionResetError(errno.ECONNRESET, "reset"), True),
         (BrokenPipeError(errno.EPIPE, "pipe"), True),
         (TimeoutError("timed out"), True),
-        (OSError(errno.ENOSPC, "full"), True),
+        (OSError(errno.ENOSPC, "full"), False),
+        (OSError(errno.EDQUOT, "full"), False),
         (OSError(errno.EIO, "broken"), True),
         (OSError(errno.ENAMETOOLONG, "long"), False),
         (PermissionError(errno.EACCES, "no"), False),
@@ -133,6 +146,119 @@ def test_query_that_cannot_run_is_not_transient(sql):
 )
 def test_errors_of_the_system_and_of_callers(error, expected):
     assert is_transient(error) is expected
+
+
+def raise_while_handling(first, second, *, is_hidden=False):
+    """Return the second error, as it is raised in the middle of what the first one has caused."""
+    try:
+        with raising_at_the_end(second, is_hidden=is_hidden):
+            raise first
+    except BaseException as error:
+        return error
+
+
+@contextmanager
+def raising_at_the_end(error, *, is_hidden):
+    try:
+        yield
+    finally:
+        if is_hidden:
+            raise error from None
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (ConnectionError("cut"), TransactionManagementError("broken"), True),
+        (ConnectionError("cut"), FileNotFoundError(errno.ENOENT, "no"), True),
+        (OperationalError("away"), InvalidValues("no"), True),
+        (ValueError("no"), ConnectionError("cut"), True),
+        (ValueError("no"), KeyError("no"), False),
+        (OSError(errno.ENOSPC, "full"), KeyError("no"), False),
+        (ConnectionError("cut"), OSError(errno.ENOSPC, "full"), False),
+        (ConnectionError("cut"), ExportInterrupted("gone"), False),
+        (ConnectionError("cut"), SoftTimeLimitExceeded(), False),
+        (ConnectionError("cut"), KeyboardInterrupt(), False),
+        (ConnectionError("cut"), SystemExit(1), False),
+        (KeyboardInterrupt(), ValueError("no"), False),
+    ],
+    ids=repr,
+)
+def test_error_while_a_transient_one_is_handled(first, second, expected):
+    assert is_transient(raise_while_handling(first, second)) is expected
+
+
+def test_error_that_hides_another_one_is_what_it_is():
+    error = raise_while_handling(ConnectionError("cut"), ValueError("no"), is_hidden=True)
+    assert not is_transient(error)
+
+
+def test_error_that_was_handled_before_the_work_began_says_nothing():
+    first = ConnectionError("cut")
+    assert not is_transient(raise_while_handling(first, ValueError("no")), outer=first)
+
+
+def idle(using):
+    fetch(using, "SELECT 1")
+    time.sleep(0.5)
+    fetch(using, "SELECT 2")
+
+
+def idle_before_the_end(using):
+    fetch(using, "SELECT 1")
+    time.sleep(0.5)
+
+
+def idle_among_rows(using):
+    with using.chunked_cursor() as cursor:
+        cursor.execute("SELECT generate_series(1, 100000)")
+        cursor.fetchmany(10)
+        time.sleep(0.5)
+        cursor.fetchmany(10)
+
+
+def idle_and_go_on(using):
+    try:
+        idle(using)
+    except Error:
+        fetch(using, "SELECT 3")
+
+
+@needs_postgresql
+@pytest.mark.parametrize("act", [idle, idle_before_the_end, idle_among_rows, idle_and_go_on])
+def test_session_that_was_idle_in_its_transaction_is_transient(act):
+    fetch(connection, "SELECT set_config('idle_in_transaction_session_timeout', '100', false)")
+    with pytest.raises(Error) as caught, transaction.atomic():
+        act(connection)
+    connection.close()
+    assert is_transient(caught.value)
+
+
+@needs_postgresql
+@pytest.mark.parametrize("act", [idle, idle_and_go_on])
+def test_session_that_was_idle_is_transient(act):
+    fetch(connection, "SELECT set_config('idle_session_timeout', '100', false)")
+    with pytest.raises(Error) as caught:
+        act(connection)
+    connection.close()
+    assert is_transient(caught.value)
+
+
+def idle_with_a_lock(using):
+    list(Group.objects.select_for_update())
+    time.sleep(2.5)
+    fetch(using, "SELECT 2")
+
+
+@pytest.mark.only_on("mysql")
+@pytest.mark.parametrize("setting", ["wait_timeout", "idle_transaction_timeout"])
+def test_session_that_was_idle_on_mariadb_is_transient(setting):
+    fetch(connection, f"SET SESSION {setting} = 1")
+    with pytest.raises(Error) as caught, transaction.atomic():
+        idle_with_a_lock(connection)
+    connection.close()
+    assert is_transient(caught.value)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from django.core.exceptions import (
     PermissionDenied,
     SuspiciousFileOperation,
 )
+from django.db import OperationalError
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -166,8 +167,16 @@ class ExportInterrupted(ExporterError):
     """The row was deleted, or moved to another state, while its export ran."""
 
 
+class LeftToRecovery(ExporterError):
+    """The database is away for so long that somebody else will have to go on with the job."""
+
+
 class ExportCancelled(ExporterError):
     """Somebody has cancelled the export."""
+
+
+class DatabaseLocked(ExporterError, OperationalError):
+    """Others have kept SQLite's database from being written to for longer than its timeout."""
 
 
 class HandoverFailed(ExporterError):

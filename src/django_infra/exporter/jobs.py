@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import reprlib
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -14,14 +15,20 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.contrib.auth import get_user_model
-from django.db import router
+from django.db import Error, router
 from django.utils import timezone, translation
 
+from django_infra.db.transaction import is_in_transaction
 from django_infra.exporter import pipeline
 from django_infra.exporter.checks import require_settings
 from django_infra.exporter.columns import select
 from django_infra.exporter.conf import conf
-from django_infra.exporter.exceptions import ExportInterrupted, ExportNotPermitted, shorten
+from django_infra.exporter.exceptions import (
+    ExportInterrupted,
+    ExportNotPermitted,
+    LeftToRecovery,
+    shorten,
+)
 from django_infra.exporter.formats import choose_format, get_writer
 from django_infra.exporter.models import QueryExport
 from django_infra.exporter.named import NamedExport
@@ -49,10 +56,21 @@ def run_job(
 ) -> None:
     """Run the job if nobody else does or did; raise the error that it ends with.
 
-    A job that is not there, or was cancelled, is no error. ``hand_over`` is as in
+    A job that is not there, or was cancelled, is no error. Neither is one that is left to the
+    recovery, for which the database is away for too long. ``hand_over`` is as in
     ``recover_exports()``, which this calls first, and ``watch()`` as in ``export_queryset()``.
     """
-    export = _find(export_id)
+    try:
+        _run(export_id, hand_over, watch)
+    except ExportInterrupted as error:
+        logger.info("%s", error, exc_info=error.__cause__ and shorten(error.__cause__))
+    except LeftToRecovery as error:
+        logger.error("%s", error, exc_info=error.__cause__)
+
+
+def _run(export_id: str, hand_over: Callable[[str], None] | None, watch: Watch | None) -> None:
+    with _left_to_recovery(export_id):
+        export = _find(export_id)
     try:
         recover_exports(hand_over, limit=FEW)
     except Exception:
@@ -65,13 +83,27 @@ def run_job(
     if export.attempt and not remove_remains(export):
         logger.warning("%s waits until what its last attempt left can be removed.", export_id)
         return
-    if not pipeline.claim(export):
+    with _left_to_recovery(export_id):
+        is_claimed = pipeline.claim(export)
+    if not is_claimed:
         logger.info("%s was taken by another worker.", export_id)
         return
+    _run_claimed(export, watch)
+
+
+@contextmanager
+def _left_to_recovery(export_id: str) -> Iterator[None]:
+    """Raise LeftToRecovery if the block ends since the database is away, for all its insisting."""
     try:
-        _run_claimed(export, watch)
-    except ExportInterrupted as error:
-        logger.info("%s", error)
+        yield
+    except Error as error:
+        if is_in_transaction(router.db_for_write(QueryExport)) or not pipeline.may_pass(error):
+            raise
+        shown = export_id if _is_id(export_id) else reprlib.repr(export_id)
+        raise LeftToRecovery(
+            f"{shown} is left to the recovery: the database has been away for more than "
+            f"{conf.lease * pipeline.PATIENCE:.3g} seconds, a third of EXPORTER_LEASE."
+        ) from error
 
 
 def _is_id(value: object) -> bool:
@@ -84,7 +116,7 @@ def _find(export_id: Any) -> QueryExport | None:
         return None
     using = router.db_for_write(QueryExport)
     rows = QueryExport.objects.using(using).scheduled().filter(pk=export_id)
-    return pipeline.insist(using, rows.first)
+    return pipeline.insist(QueryExport(pk=export_id), rows.first)
 
 
 @contextmanager
@@ -121,15 +153,18 @@ def check_permission(named: NamedExport, user: Any) -> None:
 def _run_claimed(export: QueryExport, watch: Watch | None) -> None:
     while (error := _attempt(export, watch)) is not None:
         try:
-            _begin_next_attempt(export, error)
-        except BaseException as interruption:
-            pipeline.record_failure(export, interruption)
+            with _left_to_recovery(export.id):
+                _begin_next_attempt(export, error)
+        except LeftToRecovery:
+            # A database that is back by now would take a failure, and there are attempts left.
             raise
+        except BaseException as interruption:
+            pipeline.fail(export, interruption)
 
 
 def _attempt(export: QueryExport, watch: Watch | None) -> BaseException | None:
     """Return an error after which another attempt makes sense; record and raise any other."""
-    started = time.monotonic()
+    started, outer = time.monotonic(), sys.exception()
     try:
         with _as_asked(export), ExitStack() as stack:
             with keep_alive(export):
@@ -138,11 +173,10 @@ def _attempt(export: QueryExport, watch: Watch | None) -> BaseException | None:
                 job = stack.enter_context(_open(export))
             pipeline.attempt(export, job, watch=watch)
     except BaseException as error:
-        if is_transient(error) and export.attempt < conf.max_attempts:
+        if is_transient(error, outer=outer) and export.attempt < conf.max_attempts:
             logger.warning("%s will be tried again.", export.id, exc_info=shorten(error))
             return error
-        pipeline.record_failure(export, error, started=started)
-        raise
+        pipeline.fail(export, error, started=started)
     return None
 
 
@@ -167,7 +201,10 @@ def _begin_next_attempt(export: QueryExport, error: BaseException) -> None:
     """Begin, and wait as long as what has failed may need."""
     # The row is about to forget the name of the last attempt.
     if not (export.is_clean or _settle(export)):
-        raise error
+        raise LeftToRecovery(
+            f"{export.id} is left to the recovery: what its last attempt left cannot be removed "
+            "or remembered now."
+        ) from error
     pipeline.try_again(export, error)
     end = time.monotonic() + conf.retry_delay * 2 ** (export.attempt - 2)
     while (left := end - time.monotonic()) > 0:
@@ -177,7 +214,7 @@ def _begin_next_attempt(export: QueryExport, error: BaseException) -> None:
 
 def _settle(export: QueryExport) -> bool:
     """Remove the file of an attempt whose success nobody could ask about until now."""
-    may_remove = pipeline.insist(export.database, export.preclude_success)
+    may_remove = pipeline.insist(export, export.preclude_success)
     return not may_remove or remove_remains(export)
 
 

@@ -10,17 +10,21 @@ from django.contrib.auth import get_user_model
 from django.core.files import File
 from django.core.files.storage import Storage, storages
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import IntegrityError, models, router
+from django.db import IntegrityError, OperationalError, models, router
 from django.db.models import Case, Exists, F, Value, When
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from django_infra.db.functions import DatabaseTime
+from django_infra.db.functions import DatabaseNow, DatabaseTime
 from django_infra.db.models import UpdatableModel
 from django_infra.db.transaction import keep_transaction
 from django_infra.exporter.delivery import Left, delete_if_there, get_delivery, is_same
-from django_infra.exporter.exceptions import ExportCancelled, describe_error
+from django_infra.exporter.exceptions import (
+    DatabaseLocked,
+    ExportCancelled,
+    describe_error,
+)
 from django_infra.exporter.fields import ExportFileField
 from django_infra.exporter.leftovers import Leftover, LeftoverQuerySet, find_reserving
 from django_infra.exporter.links import sign
@@ -39,11 +43,15 @@ from django_infra.exporter.signals import (
     export_failed,
 )
 from django_infra.exporter.states import DataPath, ExportState
+from django_infra.exporter.transient import is_locked
 
 __all__ = ["DataPath", "ExportState", "Leftover", "QueryExport"]
 
 # Ends the token of an attempt that may no longer succeed.
 SPENT = "."
+
+# What the database's clock says of an export that has begun.
+CLOCKED = {"start_time", "finished_at", "expires_at", "file_deleted_at"}
 
 
 class QueryExport(UpdatableModel):
@@ -191,6 +199,9 @@ class QueryExport(UpdatableModel):
 
     # Does the attempt leave nothing that only a recovery can judge?
     is_clean = True
+
+    # Since when the database did not answer this process, by its monotonic clock.
+    away_since: float | None = None
 
     # Those that the attempt really has, for the next write to tell where the row has others.
     found_columns: list[dict[str, str | None]] | None = None
@@ -373,7 +384,7 @@ class QueryExport(UpdatableModel):
         expires_in: timedelta | None = None,
     ) -> bool:
         """End well: from Processing to Success, with the file in storage."""
-        now = timezone.now()
+        now = DatabaseNow()
         return self._write(
             self._get_claimed(),
             state=ExportState.SUCCESS,
@@ -420,15 +431,25 @@ class QueryExport(UpdatableModel):
         """End the export if it is unfinished, and say whether it was.
 
         The row is Fail at once, with who and when in ``error_log``. A worker stops within two
-        seconds, and with it the query on the server; it leaves no file.
+        seconds, and with it the query on the server; it leaves no file. Raises DatabaseLocked where
+        SQLite lets nobody write for longer than its ``timeout``, since rows are being read.
         """
         who = "" if by is None else f" by {by.get_username()}"
         error = ExportCancelled(f"Cancelled{who} at {timezone.now().isoformat(' ', 'seconds')}.")
         # Who has begun may not have stopped yet, and needs the path until then.
         path_key = Case(When(attempt=0, then=Value(None)), default=F("path_key"))
-        return self._end_badly(
-            self._get_row().unfinished(), error, path_key=path_key, heartbeat_at=DatabaseTime()
-        )
+        try:
+            return self._end_badly(
+                self._get_row().unfinished(), error, path_key=path_key, heartbeat_at=DatabaseTime()
+            )
+        except OperationalError as failure:
+            if not is_locked(failure):
+                raise
+            raise DatabaseLocked(
+                f"{self.id} cannot be cancelled now: the database is locked. Without a write-ahead "
+                "log SQLite lets nobody write while an export reads its rows. Try again later, or "
+                "turn the log on: PRAGMA journal_mode=WAL."
+            ) from failure
 
     def release(self) -> bool:
         """Give free the path of an export that has failed, and has left nothing there."""
@@ -457,7 +478,7 @@ class QueryExport(UpdatableModel):
             raise
         # What has become of expires_at meanwhile does not bring the file back.
         rows = self._get_row().filter(file=name, path_key=key)
-        if self._write(rows, file="", file_deleted_at=timezone.now(), path_key=None):
+        if self._write(rows, file="", file_deleted_at=DatabaseNow(), path_key=None):
             announce(export_expired, self)
         return True
 
@@ -493,7 +514,7 @@ class QueryExport(UpdatableModel):
     def lose_file(self) -> bool:
         """Say that the file is not in storage any more, unless somebody is deleting it."""
         rows = self._get_row().succeeded().filter(file=str(self.file.name), path_key__isnull=True)
-        return self._write(rows, file="", file_deleted_at=timezone.now())
+        return self._write(rows, file="", file_deleted_at=DatabaseNow())
 
     def has_heir(self) -> bool:
         """Tell whether another export has saved a file under the same name, or is about to.
@@ -506,13 +527,18 @@ class QueryExport(UpdatableModel):
         """Say in other rows that their file, which had the same name, is gone."""
         if not self.has_own_name:
             self._get_rows().inheriting(self).succeeded().update(
-                file="", file_deleted_at=timezone.now()
+                file="", file_deleted_at=DatabaseNow()
             )
 
     def is_recorded_as(self, state: ExportState, *, token: str | None = None) -> bool:
         """Ask the database whether the row is in the state, by this attempt."""
         token = self.token if token is None else token
         return self._get_row().filter(state=state, token=token).exists()
+
+    def has_failed_by(self, error: BaseException) -> bool:
+        """Ask the database whether the row has failed by the error, in this attempt."""
+        found = self._get_row().failed().filter(token=self.token).values_list("error_log")
+        return list(found) == [(describe_error(error),)]
 
     def _begin_attempt(self, rows: QueryExportQuerySet, token: str, **changes: Any) -> bool:
         attempt = self.attempt + 1
@@ -526,7 +552,7 @@ class QueryExport(UpdatableModel):
             object_name=name,
             object_key=key,
             path_key=key,
-            start_time=timezone.now(),
+            start_time=DatabaseNow(),
             heartbeat_at=DatabaseTime(),
             delivery_started_at=None,
             file_facts={},
@@ -540,7 +566,7 @@ class QueryExport(UpdatableModel):
             rows,
             **changes,
             state=ExportState.FAIL,
-            finished_at=timezone.now(),
+            finished_at=DatabaseNow(),
             error_log=describe_error(error),
         )
         if has_ended:
@@ -579,6 +605,9 @@ class QueryExport(UpdatableModel):
         for name, value in changes.items():
             if not hasattr(value, "resolve_expression"):
                 setattr(self, name, value)
+            elif name in CLOCKED:
+                # Only the database knows, and is asked by whoever wants to know.
+                self.__dict__.pop(name, None)
         return True
 
     def _keep_free(self, rows: QueryExportQuerySet) -> QueryExportQuerySet:

@@ -5,31 +5,35 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import BinaryIO, Protocol, Self, TypeVar
+from itertools import chain, repeat
+from typing import BinaryIO, NoReturn, Protocol, Self, TypeVar
 
 from django.db import Error, InterfaceError, OperationalError, connections
+from django.utils import timezone
 
 from django_infra.db.transaction import is_in_transaction
 from django_infra.exporter.columns import Selection
 from django_infra.exporter.conf import conf
-from django_infra.exporter.delivery import Left, get_delivery, make_barred_error
+from django_infra.exporter.delivery import Delivery, Left, get_delivery, make_barred_error
 from django_infra.exporter.exceptions import ExportInterrupted, LimitExceeded
 from django_infra.exporter.models import ExportState, QueryExport
 from django_infra.exporter.progress import Progress, Record, Watch, get_progress, keep_alive
 from django_infra.exporter.querysets import make_token
 from django_infra.exporter.signals import announce, export_finished, export_started
 from django_infra.exporter.sources import Reading, Source, UnknownForm, get_source
+from django_infra.exporter.transient import is_disk_full, is_transient
 from django_infra.exporter.writers.base import TextWriter, Writer
 
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-RETRY_DELAYS = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds: a database restarts within their sum
+RETRY_DELAYS = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds, of which the last one is repeated
+PATIENCE = 1 / 3  # of the lease, so that the worker is done long before it counts as lost
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,10 @@ class Sink(Protocol):
 
 
 def run(export: QueryExport, job: Job, *, watch: Watch | None = None) -> None:
-    """Take the export from Scheduled to Success, or to Fail and raise what went wrong."""
+    """Take the export from Scheduled to Success, or to Fail and raise what went wrong.
+
+    While the database is away the row stays as it is, for the recovery, and the error is raised.
+    """
     started = time.monotonic()
     try:
         if not claim(export):
@@ -82,8 +89,7 @@ def run(export: QueryExport, job: Job, *, watch: Watch | None = None) -> None:
             announce(export_started, export)
         attempt(export, job, watch=watch)
     except BaseException as error:
-        record_failure(export, error, started=started)
-        raise
+        fail(export, error, started=started)
 
 
 def claim(export: QueryExport) -> bool:
@@ -118,16 +124,18 @@ def attempt(export: QueryExport, job: Job, *, watch: Watch | None = None) -> Non
     started = time.monotonic()
     export.found_columns = job.selection.describe_columns()
     progress = get_progress(export, job.selection, watch)
-    with get_delivery(
+    delivery = get_delivery(
         export.storage,
         export.object_name,
         temp_name=export.temp_name,
         may_stay=partial(_is_success, export),
         check=progress.check,
         is_taken_over=partial(_is_taken_over, export),
-        began_at=export.uploads_since,
+        # The row has the moment from the database's clock, and would have to be asked.
+        began_at=None if export.has_own_name else timezone.now(),
         remember=partial(_remember, export),
-    ) as delivery:
+    )
+    with _naming_full_disk(export, delivery), delivery:
         with progress:
             write(export, job, delivery, progress)
             checksum = delivery.compute_checksum()
@@ -160,20 +168,35 @@ def write(export: Record, job: Job, sink: Sink, progress: Progress) -> None:
     _Transfer(export, job, sink, progress).run()
 
 
+def fail(export: QueryExport, error: BaseException, *, started: float | None = None) -> NoReturn:
+    """Record the error and raise it, or ExportInterrupted if the row was no longer ours.
+
+    A worker that has stalled may find anything missing that another one has removed since.
+    """
+    is_ours = record_failure(export, error, started=started)
+    if is_ours or not isinstance(error, Exception) or isinstance(error, ExportInterrupted):
+        raise error
+    raise _make_interrupted(export) from error
+
+
 def record_failure(
     export: QueryExport, error: BaseException, *, started: float | None = None
-) -> None:
-    """Say so in the row; the caller gets the error even where the row cannot have it."""
+) -> bool:
+    """Say so in the row, and tell whether it was ours to say, as far as the database can tell."""
 
     def fail() -> bool:
         return export.fail(error, job_time=None if started is None else _get_elapsed(started))
 
     try:
-        if not insist(export.database, fail):
-            # One that was cancelled gives free only now what it has left.
-            insist(export.database, export.release)
+        if insist(export, fail) or export.state == ExportState.SUCCESS:
+            return True
+        # One that was cancelled gives free only now what it has left.
+        insist(export, export.release)
+        # A connection lost after its commit leaves nothing to do for the next attempt.
+        return insist(export, partial(export.has_failed_by, error))
     except Error:
         logger.exception("%s failed, and its row could not be told.", export.id)
+        return True
 
 
 @dataclass
@@ -274,6 +297,28 @@ class _Transfer:
         )
 
 
+@contextmanager
+def _naming_full_disk(export: QueryExport, delivery: Delivery) -> Iterator[None]:
+    """Note on an error for want of room where that is, and which setting says so."""
+    try:
+        yield
+    except OSError as error:
+        if is_disk_full(error):
+            error.add_note(f"No room is left in {_describe_place(export, delivery)}.")
+        raise
+
+
+def _describe_place(export: QueryExport, delivery: Delivery) -> str:
+    if delivery.is_saving:
+        place = f"the storage {export.storage_alias!r} of STORAGES"
+        location = getattr(delivery.storage, "location", None)
+        return f"{location!r}, the folder of {place}" if location else place
+    folder = str(delivery.get_temp_dir())
+    if conf.temp_dir:
+        return f"{folder!r}, the folder of unfinished files that EXPORTER_TEMP_DIR names"
+    return f"{folder!r}, where unfinished files are made unless EXPORTER_TEMP_DIR names a folder"
+
+
 def _is_success(export: QueryExport) -> bool | None:
     """Tell whether the row says so, and else keep it from ever saying so; None if it is silent.
 
@@ -282,9 +327,9 @@ def _is_success(export: QueryExport) -> bool | None:
     if export.state == ExportState.SUCCESS:
         return True
     try:
-        if insist(export.database, export.preclude_success):
+        if insist(export, export.preclude_success):
             return False
-        return insist(export.database, partial(export.is_recorded_as, ExportState.SUCCESS))
+        return insist(export, partial(export.is_recorded_as, ExportState.SUCCESS))
     except Error:
         # With a caller's transaction goes the row.
         if is_in_transaction(export.database):
@@ -296,7 +341,7 @@ def _is_success(export: QueryExport) -> bool | None:
 def _is_taken_over(export: QueryExport) -> bool:
     """Tell whether the file under the export's name is surely, or perhaps, another one's."""
     try:
-        return insist(export.database, export.has_heir)
+        return insist(export, export.has_heir)
     except Error:
         export.is_clean = False
         return True
@@ -305,7 +350,7 @@ def _is_taken_over(export: QueryExport) -> bool:
 def _remember(export: QueryExport, left: Left) -> None:
     """Write down what could not be deleted, or else leave the name to the row and its recovery."""
     try:
-        insist(export.database, partial(export.remember, left))
+        insist(export, partial(export.remember, left))
     except Error:
         logger.exception("%s could not remember %r, which is not deleted.", export.id, left.name)
         export.is_clean = False
@@ -333,17 +378,20 @@ def _record(
     token: str | None = None,
 ) -> bool:
     """Write a transition to the state, and say whether the row has it."""
-    if insist(export.database, transition):
+    if insist(export, transition):
         return True
     # A connection lost after its commit leaves nothing to do for the next attempt.
-    if not insist(export.database, partial(export.is_recorded_as, state, token=token)):
+    if not insist(export, partial(export.is_recorded_as, state, token=token)):
         return False
-    export.refresh_from_db(using=export.database)
+    try:
+        insist(export, partial(export.refresh_from_db, using=export.database))
+    except QueryExport.DoesNotExist:
+        return False
     return True
 
 
 def _make_unclaimed(export: QueryExport) -> Exception:
-    if not export.has_own_name and insist(export.database, export.is_barred):
+    if not export.has_own_name and insist(export, export.is_barred):
         return make_barred_error(export.storage_alias, export.object_name)
     return _make_interrupted(export)
 
@@ -352,17 +400,35 @@ def _make_interrupted(export: QueryExport) -> ExportInterrupted:
     return ExportInterrupted(f"{export.id} was deleted or ended by somebody else.")
 
 
-def insist(using: str, query: Callable[[], Result]) -> Result:
-    """Ask or tell a row, on a fresh connection and again if the database is away for a while."""
-    for delay in RETRY_DELAYS:
+def insist(export: QueryExport, query: Callable[[], Result]) -> Result:
+    """Ask or tell a row, on a fresh connection and again while the database is away.
+
+    That is borne for a third of the lease since its first sign, whatever else is asked meanwhile.
+    Then the error is raised.
+    """
+    delays = chain(RETRY_DELAYS, repeat(RETRY_DELAYS[-1]))
+    while True:
         try:
-            return query()
-        except (InterfaceError, OperationalError):
-            if is_in_transaction(using):
+            result = query()
+        except Error as error:
+            if is_in_transaction(export.database) or not may_pass(error):
                 raise
-            connections[using].close()
-            time.sleep(delay)
-    return query()
+            with suppress(Error):
+                connections[export.database].close()
+            if export.away_since is None:
+                export.away_since = time.monotonic()
+            left = export.away_since + conf.lease * PATIENCE - time.monotonic()
+            if left <= 0:
+                raise
+        else:
+            export.away_since = None
+            return result
+        time.sleep(min(next(delays), left))
+
+
+def may_pass(error: Error) -> bool:
+    """Tell whether the database may do later what it has refused, or has not heard of."""
+    return isinstance(error, InterfaceError | OperationalError) or is_transient(error)
 
 
 def _get_elapsed(started: float) -> timedelta:

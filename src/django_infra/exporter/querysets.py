@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connections, models, router, transaction
-from django.utils import timezone
 from django.utils.crypto import get_random_string
 
-from django_infra.db.functions import DatabaseTime
+from django_infra.db.functions import DatabaseNow, DatabaseTime
 from django_infra.db.transaction import keep_transaction
 from django_infra.exporter.exceptions import FileAlreadyExists, TooManyExports
 from django_infra.exporter.paths import make_path_key
@@ -60,8 +59,8 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
         return self.filter(path_key__isnull=False)
 
     def expired(self) -> Self:
-        """Keep the exports whose file should be deleted by now."""
-        return self.succeeded().exclude(file="").filter(expires_at__lte=timezone.now())
+        """Keep the exports whose file should be deleted by now, on the database's clock."""
+        return self.succeeded().exclude(file="").filter(expires_at__lte=DatabaseNow())
 
     def deletable(self, lease: float) -> Self:
         """Keep the finished exports whose file nobody is about to delete."""
@@ -70,7 +69,7 @@ class QueryExportQuerySet(models.QuerySet["QueryExport"]):
 
     def outlived(self, period: timedelta) -> Self:
         """Keep the exports whose file is gone, or that have failed, for so long."""
-        end = timezone.now() - period
+        end = DatabaseNow() - period
         # Code that deletes a file by ``export.file.delete()`` does not say when.
         is_gone = models.Q(file_deleted_at__lte=end) | models.Q(
             file_deleted_at__isnull=True, finished_at__lte=end

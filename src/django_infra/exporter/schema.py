@@ -147,6 +147,7 @@ class QueryExportViewExtension(OpenApiViewExtension):  # type: ignore[no-untyped
                     **REFUSED,
                     **ABSENT,
                     409: OpenApiResponse(DetailSerializer, _("It has ended already.")),
+                    503: OpenApiResponse(DetailSerializer, _("The database is locked.")),
                 },
             ),
             destroy=extend_schema(

@@ -34,7 +34,7 @@ from django_infra.api.pagination import KeysetPagination
 from django_infra.exporter import links
 from django_infra.exporter.catalog import describe
 from django_infra.exporter.downloads import Refusal, send_file
-from django_infra.exporter.exceptions import HandoverFailed
+from django_infra.exporter.exceptions import DatabaseLocked, HandoverFailed
 from django_infra.exporter.filters import QueryExportFilterSet
 from django_infra.exporter.jobs import EXPORT_ID
 from django_infra.exporter.models import QueryExport
@@ -170,7 +170,11 @@ class QueryExportViewSet(
         """End an export that is unfinished."""
         self._check_fields()
         export = self.get_object()
-        if not export.cancel(by=request.user):
+        try:
+            is_cancelled = export.cancel(by=request.user)
+        except DatabaseLocked as error:
+            raise ServiceUnavailable(_("The database is locked. Try again later.")) from error
+        if not is_cancelled:
             raise Conflict(_("The export has ended already."))
         return self._show(export)
 

@@ -26,10 +26,11 @@ class Child:
 
     server = None
 
-    def __init__(self, *, databases=None, module=JOBS, **overrides):
-        if Child.server is None:
+    def __init__(self, *, databases=None, module=JOBS, server=None, **overrides):
+        if server is None and Child.server is None:
             Child.server = ForkServer(make_environment())
-        self.process = Child.server.start(databases or get_databases(), module=module)
+        server = server or Child.server
+        self.process = server.start(databases or get_databases(), module=module)
         self.process.stdin.write(json.dumps(get_settings() | overrides) + "\n")
 
     def __enter__(self):

@@ -19,12 +19,14 @@ from django.conf import settings
 from django.core.files.storage import FileSystemStorage, storages
 from django.core.management import call_command
 from django.db import connection, connections
-from django.db.models import Value
+from django.db.models import F, Value
 from django.db.models.functions import Repeat
+from django.utils.module_loading import import_string
 
 from django_infra.exporter import pipeline, progress, recovery, retention
 from django_infra.exporter.delivery import get_delivery
-from django_infra.exporter.export import export_queryset
+from django_infra.exporter.export import export_queryset, schedule_export
+from django_infra.exporter.jobs import run_job
 from django_infra.exporter.models import QueryExport
 from exporter.faults.probes import fetch, find_sessions
 from exporter.faults.sweeps import interrupt_at, kill_at, sweep
@@ -46,6 +48,22 @@ def export_authors(path=None, *, padding=0, **filters):
     except Exception as error:
         return {"error": type(error).__name__, "message": str(error)}
     return {"id": export.id, "state": export.state, "rows": export.row_count}
+
+
+def export_for(path, *, seconds, max_rows=None):
+    """Export the authors into a file that is kept for so long, and return the outcome as data."""
+    period = timedelta(seconds=seconds)
+    try:
+        export = export_queryset(
+            Author.objects.all(), ["id"], path, expires_in=period, max_rows=max_rows
+        )
+    except Exception as error:
+        return {"error": type(error).__name__}
+    return {"state": export.state}
+
+
+def read_clock():
+    return time.time()
 
 
 def end_everywhere(how, count, seed):
@@ -107,7 +125,7 @@ def hurry(interval):
 
 def give_up_early():
     """Do not wait long for a database that is away."""
-    pipeline.RETRY_DELAYS = (0.1, 0.2)
+    pipeline.PATIENCE = 0.005
 
 
 def count_sessions():
@@ -335,3 +353,78 @@ def recover_as_nobody():
     logging.getLogger("django_infra").addHandler(handler)
     recovery.recover_exports()
     return records
+
+
+# ------------------------------------------------------------------- jobs in an outage
+
+
+def schedule(name="authors", **params):
+    return schedule_export(name, params).id
+
+
+def run(export_id):
+    """Run the job, and return what it raises and what is logged of it."""
+    records = []
+    handler = logging.Handler(logging.INFO)
+    handler.emit = lambda record: records.append(record.getMessage())
+    logger = logging.getLogger("django_infra")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    error = None
+    try:
+        run_job(export_id)
+    except Exception as raised:
+        error = repr(raised)
+    logger.removeHandler(handler)
+    return {"error": error, "log": records}
+
+
+def recover_and_run():
+    """Let an hour pass, recover, and run what is handed over."""
+    hour = timedelta(hours=1)
+    QueryExport.objects.update(
+        heartbeat_at=F("heartbeat_at") - hour, handed_over_at=F("handed_over_at") - hour
+    )
+    ids = []
+    recovery.recover_exports(ids.append)
+    return [run(export_id) for export_id in ids]
+
+
+def cancel(export_id):
+    try:
+        return {"is_cancelled": QueryExport.objects.get(pk=export_id).cancel()}
+    except Exception as error:
+        return {"error": type(error).__name__, "message": str(error)}
+
+
+def pause_at(target):
+    """Have this process wait for the test just before the function is called for the first time."""
+    _wrap_first_call(target, lambda: (say("paused"), sys.stdin.readline()))
+
+
+def stop_at(target):
+    """Have this process stop just before the function is called for the first time."""
+    _wrap_first_call(target, lambda: os.kill(os.getpid(), signal.SIGSTOP))
+
+
+def break_at(target):
+    """Have the first call of the function fail, as if a storage could not be reached."""
+
+    def fail():
+        raise ConnectionError("The line is dead.")
+
+    _wrap_first_call(target, fail)
+
+
+def _wrap_first_call(target, act):
+    path, _, name = target.rpartition(".")
+    owner = import_string(path)
+    function = getattr(owner, name)
+    calls = itertools.count()
+
+    def act_and_call(*args, **kwargs):
+        if next(calls) == 0:
+            act()
+        return function(*args, **kwargs)
+
+    setattr(owner, name, act_and_call)

@@ -188,6 +188,29 @@ class DeafProxy:
         return data
 
 
+class RefusingProxy(DeafProxy):
+    """Cut the connection of whoever says the word, as long as ``is_refusing``.
+
+    The server does not get it. The empty word is in all that is said, so that nothing gets through.
+    """
+
+    is_refusing = True
+
+    def serve(self, client):
+        with suppress(OSError), client, socket.create_connection(self.target) as server:
+            while True:
+                readable, _, _ = select.select([client, server], [], [])
+                if server in readable:
+                    if not self.pass_on(server, client):
+                        return
+                    continue
+                data = client.recv(65536)
+                if not data or (self.is_refusing and self.word in data):
+                    self.is_cut = self.is_cut or bool(data)
+                    return
+                server.sendall(data)
+
+
 def find_program(name):
     """Return the newest server program of the name, or None."""
     return max(PROGRAMS.glob(f"*/bin/{name}"), default=None)

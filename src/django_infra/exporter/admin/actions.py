@@ -17,6 +17,7 @@ from django_infra.exporter.admin.outcomes import Outcome, tell
 from django_infra.exporter.admin.start_rate import check_start_rate
 from django_infra.exporter.changelists.export import NAME, renew_params
 from django_infra.exporter.exceptions import (
+    DatabaseLocked,
     ExporterError,
     ExportNotPermitted,
     HandoverFailed,
@@ -51,8 +52,11 @@ def cancel(exports: Iterable[QueryExport], user: Any) -> Counter[Outcome]:
     for export in exports:
         if not may_change(user, export):
             outcomes[Outcome.FOREIGN] += 1
-        else:
+            continue
+        try:
             outcomes[Outcome.CANCELLED if export.cancel(by=user) else Outcome.ENDED] += 1
+        except DatabaseLocked:
+            outcomes[Outcome.LOCKED] += 1
     return outcomes
 
 

@@ -23,6 +23,7 @@ class Outcome(Enum):
     TOO_OFTEN = auto()
     UNREACHABLE = auto()
     IMPOSSIBLE = auto()
+    LOCKED = auto()
 
 
 TEXTS: dict[Outcome, Any] = {
@@ -69,6 +70,11 @@ TEXTS: dict[Outcome, Any] = {
     Outcome.IMPOSSIBLE: ngettext_lazy(
         "%(count)s cannot be run any more as it was.",
         "%(count)s cannot be run any more as they were.",
+        "count",
+    ),
+    Outcome.LOCKED: ngettext_lazy(
+        "%(count)s cannot be cancelled now: the database is locked. Try again later.",
+        "%(count)s cannot be cancelled now: the database is locked. Try again later.",
         "count",
     ),
 }

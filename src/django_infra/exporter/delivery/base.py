@@ -95,6 +95,7 @@ class Delivery:
         self.began_at = began_at
         self.remember = remember
         self.size = 0
+        self.is_saving = False
         self.is_delivered = False
         self.facts: Facts = {}
         self.file: BinaryIO
@@ -163,6 +164,7 @@ class Delivery:
             self.stage()
         # Before the storage may close it.
         self.size = os.fstat(self.file.fileno()).st_size
+        self.is_saving = True
         self.save()
         return self.size
 

@@ -2,17 +2,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 from django.db import Error, OperationalError
 from django.db.backends.mysql.base import CursorWrapper
 
-from django_infra.exporter.sources.base import Plan, Source
+from django_infra.exporter.sources.base import Plan, Reading, Source
 from django_infra.exporter.sources.forms import UnknownForm, can_put_forms
 from django_infra.exporter.sources.mysql_forms import OUT_OF_RANGE, Column, Server, get_form
 from django_infra.exporter.sources.reader import Cells, Chunk, Row, RowReader
 from django_infra.exporter.states import DataPath
+
+# Seconds, instead of the server's 60, that it waits until somebody reads on: a chunk may have to
+# wait for a disk, a pipe, or a function that watches.
+WRITE_TIMEOUT = 3600
 
 
 class MySQLSource(Source):
@@ -23,6 +28,31 @@ class MySQLSource(Source):
     # The cursor whose rows are still to be read, and those that had to be read at once.
     _stream: Any = None
     _rest: Iterator[Row] | None = None
+
+    @property
+    def sets_for_statement(self) -> bool:
+        """Whether the server takes settings that hold for one statement."""
+        return bool(self.connection.mysql_is_mariadb)  # type: ignore[attr-defined]
+
+    @contextmanager
+    def run(self, plan: Plan) -> Iterator[Reading]:
+        if self.sets_for_statement:
+            sql = f"SET STATEMENT net_write_timeout = {WRITE_TIMEOUT} FOR {plan.sql}"
+            with super().run(replace(plan, sql=sql)) as reading:
+                yield reading
+            return
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                "SET @exporter_write_timeout = @@SESSION.net_write_timeout,"
+                f" SESSION net_write_timeout = {WRITE_TIMEOUT}"
+            )
+        try:
+            with super().run(plan) as reading:
+                yield reading
+        finally:
+            # A session that is lost has nothing to set back.
+            with suppress(Error), self.connection.cursor() as cursor:
+                cursor.execute("SET SESSION net_write_timeout = @exporter_write_timeout")
 
     @contextmanager
     def cursor(self) -> Iterator[Any]:

@@ -137,7 +137,9 @@ class Command(BaseCommand):
         # A job that has to be tried again later goes to the workers.
         if export.state != ExportState.SUCCESS:
             error = show_lines(export.error_log)
-            raise CommandError(error or f"{export.id} was taken by a worker.")
+            raise CommandError(
+                error or f"{export.id} was taken by a worker, or is left to the recovery."
+            )
         if options["verbosity"] > 1:
             self.stdout.write(f"{export.id}: {export.row_count:,} rows, {export.file_size:,} bytes")
         if options["verbosity"] > 0:
