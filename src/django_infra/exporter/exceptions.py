@@ -168,7 +168,7 @@ class ExportInterrupted(ExporterError):
 
 
 class LeftToRecovery(ExporterError):
-    """The database is away for so long that somebody else will have to go on with the job."""
+    """The worker cannot go on with the job now, and leaves it to the recovery and another one."""
 
 
 class ExportCancelled(ExporterError):
