@@ -15,6 +15,7 @@ from django_infra.exporter.access import get_rights
 from django_infra.exporter.exceptions import (
     ExportCancelled,
     ExportNotPermitted,
+    HeartbeatFailed,
     InvalidOwner,
     InvalidParams,
     LimitExceeded,
@@ -33,6 +34,7 @@ from django_infra.exporter.paths import MAX_FORMAT_LENGTH, MAX_NAME_LENGTH
 REASONS = {
     ExportCancelled: gettext_lazy("The export was cancelled."),
     ExportNotPermitted: gettext_lazy("The export is not permitted any more."),
+    HeartbeatFailed: gettext_lazy("The export was interrupted."),
     LimitExceeded: gettext_lazy("The export is larger than allowed."),
     WorkerLost: gettext_lazy("The export was interrupted."),
 }

@@ -14,7 +14,7 @@ from django_infra.exporter import pipeline
 from django_infra.exporter.delivery import LocalDelivery
 from django_infra.exporter.exceptions import StreamDiverged
 from django_infra.exporter.pipeline import Job, Sink
-from django_infra.exporter.progress import Progress, ThreadedProgress, Watch
+from django_infra.exporter.progress import CountingProgress, Progress, Watch
 
 
 def write_file(
@@ -39,17 +39,10 @@ def write_stream(job: Job, stream: BinaryIO, *, watch: Watch | None = None) -> i
 
 @dataclass
 class Untracked:
-    """What stands in for the row of an export, and forgets all that it is told."""
+    """What stands in for the row of an export."""
 
     id: str
-    database: str
     data_path: str = ""
-
-    def beat(self, *, row_count: int, progress_percent: int | None) -> bool:
-        return True
-
-    def hold_path(self) -> bool:
-        return False
 
 
 class Outlet(io.BufferedIOBase):
@@ -134,7 +127,7 @@ def _write(job: Job, sink: Sink, watch: Watch | None, *, finish: Callable[[], ob
 def _get_progress(job: Job, watch: Watch | None) -> Progress:
     """Count all rows only for somebody who watches, and could be told of them."""
     queryset = job.selection.queryset
-    export = Untracked(f"an export of {queryset.model._meta.label}", queryset.db)
+    export = Untracked(f"an export of {queryset.model._meta.label}")
     if watch is None or is_in_transaction(queryset.db):
         return Progress(export, job.selection, watch)
-    return ThreadedProgress(export, job.selection, watch)
+    return CountingProgress(export, job.selection, watch)

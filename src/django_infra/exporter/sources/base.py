@@ -17,6 +17,7 @@ from django.db.models.sql.compiler import SQLCompiler
 
 from django_infra.db.transaction import is_in_transaction, keep_transaction
 from django_infra.exporter.columns import Selection
+from django_infra.exporter.sessions import Session
 from django_infra.exporter.sources.forms import (
     PLAIN,
     Form,
@@ -76,6 +77,15 @@ class Source:
 
     # Do rows arrive one chunk at a time only within a transaction?
     needs_transaction = False
+
+    # What another connection needs to find the same rows, once that is known.
+    session: Session | None = Session()
+
+    # Has the server few connections left? None if nobody has looked.
+    is_short: bool | None = None
+
+    # Has the reading ended, so that nothing is to be interrupted any more?
+    has_ended = False
 
     def __init__(self, selection: Selection, *, chunk_size: int) -> None:
         self.selection = selection
@@ -181,6 +191,13 @@ class Source:
         """Count the rows by a query of its own."""
         return self.selection.copy_query().get_count(using=self.connection.alias)
 
+    def look_around(self) -> None:
+        """Learn between two chunks what a count needs to know, where nothing has told it before."""
+
+    def is_short_of_connections(self) -> bool:
+        """Ask the server whether so few are left that none should be used without need."""
+        return False
+
     def interrupt(self) -> None:
         """Stop, from any thread, the statement that runs on this source's connection.
 
@@ -251,3 +268,8 @@ class Source:
     def _read(self, cursor: Any, reader: RowReader) -> Iterator[Chunk]:
         while rows := cursor.fetchmany(self.fetch_size):
             yield reader.read(rows)
+
+
+def is_short(most: int, left: int) -> bool:
+    """Tell whether of the connections that a server may have too few are left: under a tenth."""
+    return left < 1 or left * 10 < most

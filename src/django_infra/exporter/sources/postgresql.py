@@ -13,7 +13,8 @@ from django.db.models.sql import Query
 
 from django_infra.db.transaction import is_in_transaction
 from django_infra.exporter.exceptions import add_location
-from django_infra.exporter.sources.base import Plan, Reading, Source, WriteLines
+from django_infra.exporter.sessions import PostgreSQLSession, make_postgresql_array
+from django_infra.exporter.sources.base import Plan, Reading, Source, WriteLines, is_short
 from django_infra.exporter.sources.forms import Form, UnknownForm
 from django_infra.exporter.sources.postgresql_forms import (
     MARKER,
@@ -27,6 +28,14 @@ from django_infra.exporter.sources.reader import Cells, Chunk, RowReader
 from django_infra.exporter.states import DataPath
 
 MAX_COLUMNS = 1600  # of the 1664 that a SELECT may have
+
+# How many connections the server may have, and how many are in use or kept for others.
+CONNECTIONS = """
+    current_setting('max_connections')::int,
+    current_setting('superuser_reserved_connections')::int
+    + COALESCE(current_setting('reserved_connections', true)::int, 0)
+    + (SELECT sum(numbackends)::int FROM pg_stat_database)
+"""
 
 LINES_BYTES = 256 << 10  # handed on at a time, unless a line has more
 
@@ -90,6 +99,8 @@ class PostgreSQLSource(Source):
 
     needs_transaction = True
 
+    session: PostgreSQLSession | None = None
+
     # Does the transaction end with the reading?
     _is_own_transaction = False
 
@@ -98,6 +109,18 @@ class PostgreSQLSource(Source):
         if raw := self.connection.connection:
             with suppress(Error, self.driver.Error):
                 raw.cancel()
+
+    def look_around(self) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SELECT {make_postgresql_array()}, {CONNECTIONS}")
+            values, most, used = cursor.fetchone()
+        self.session, self.is_short = PostgreSQLSession(values), is_short(most, most - used)
+
+    def is_short_of_connections(self) -> bool:
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SELECT {CONNECTIONS}")
+            most, used = cursor.fetchone()
+        return is_short(most, most - used)
 
     def add_forms(self, plan: Plan, cells: Cells) -> Plan:
         if plan.reader.width >= MAX_COLUMNS:
@@ -138,13 +161,14 @@ class PostgreSQLSource(Source):
         no_compiler = "set_config('jit', 'off', true)" if self._is_own_transaction else "''"
         settings = ", ".join(f"current_setting('{name}')" for name in Session.SETTINGS)
         sql = (
-            f"SELECT ARRAY[{settings}, {no_compiler}], query.*"
+            f"SELECT ARRAY[{settings}, {no_compiler}], {make_postgresql_array()}, query.*"
             f" FROM (SELECT) AS nothing LEFT JOIN ({plan.sql}\n) AS query ON FALSE"
         )
         with self.connection.cursor() as cursor:
             cursor.execute(sql, plan.params)
-            style, digits, encoding, time_limit, zone, _ = cursor.fetchone()[0]
-            described = cursor.description[1:]
+            (style, digits, encoding, time_limit, zone, _), values, *_ = cursor.fetchone()
+            described = cursor.description[2:]
+            self.session = PostgreSQLSession(values)
             columns = {
                 position: Column(
                     oid=described[position].type_code,
