@@ -520,7 +520,8 @@ class QueryExport(UpdatableModel):
                 progress_percent=None,
                 **changes,
             )
-        self.session = learner.session
+        if has_begun:
+            self.session = learner.session
         return has_begun
 
     def _end_badly(self, rows: QueryExportQuerySet, error: BaseException, **changes: Any) -> bool:
