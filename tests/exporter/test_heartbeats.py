@@ -328,8 +328,25 @@ def test_nobody_waits_for_a_thread_that_waits_for_a_connection(in_a_hurry, autho
     assert find_threads() == [f"heartbeat of {export.id}"]
 
 
-@needs_server
+# psycopg2 cancels in a way that stops all threads, also those of the proxy.
+@pytest.mark.only_on("psycopg", "mysql")
 def test_connection_without_an_answer_ends_the_export(in_a_hurry, authors, settings, silent_server):
     settings.EXPORTER_LEASE = 2
     with pytest.raises(HeartbeatFailed, match="does not answer"):
         export_queryset(make_slow(60), COLUMNS)
+
+
+@needs_postgresql
+def test_tenant_of_django_tenants_is_exported_with_heartbeats(server):
+    # Nothing is counted before a heartbeat has found the row.
+    database = json.dumps(server.get_databases()["default"])
+    environment = make_environment(EXPORTER_TENANTS_DATABASE=database)
+    environment.pop("DJANGO_SETTINGS_MODULE", None)
+    outcome = subprocess.run(
+        [sys.executable, "-m", "exporter.faults.tenants"],
+        check=True,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+    assert json.loads(outcome) == {"state": ExportState.SUCCESS, "rows": 25, "totals": [25]}

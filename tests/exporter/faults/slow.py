@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from django.db import connection
-from django.db.models import Func, IntegerField, TextField, Value
+from django.db.models import Value
 from django.db.models.functions import Repeat
 
 from django_infra.exporter.export import enqueue_export, export_queryset
 from django_infra.exporter.registry import registry
+from exporter.faults.naps import Nap
 from testapp.models import Author
 
 COLUMNS = ["id", "nap", "padding"]
-
-
-class Nap(Func):
-    """A value that takes so many seconds a row."""
-
-    def __init__(self, seconds):
-        if connection.vendor == "postgresql":
-            template, output_field = "pg_sleep(%(expressions)s)::text", TextField()
-        else:
-            template, output_field = "SLEEP(%(expressions)s)", IntegerField()
-        super().__init__(Value(seconds), template=template, output_field=output_field)
 
 
 def make_slow(seconds):

@@ -105,10 +105,11 @@ class PostgreSQLSource(Source):
     _is_own_transaction = False
 
     def interrupt(self) -> None:
-        # psycopg and psycopg2 both let another thread cancel.
+        # psycopg and psycopg2 both let another thread cancel. Where psycopg 3 has another way, the
+        # old one stops the whole process until the server has answered.
         if raw := self.connection.connection:
             with suppress(Error, self.driver.Error):
-                raw.cancel()
+                getattr(raw, "cancel_safe", raw.cancel)()
 
     def look_around(self) -> None:
         with self.connection.cursor() as cursor:
