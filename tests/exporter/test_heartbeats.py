@@ -13,8 +13,9 @@ import pytest
 from django.db import OperationalError, connection
 
 from django_infra.exporter import recovery
-from django_infra.exporter.exceptions import ExportInterrupted, HeartbeatFailed
-from django_infra.exporter.export import export_queryset
+from django_infra.exporter.exceptions import ExportInterrupted, HeartbeatFailed, InvalidSetting
+from django_infra.exporter.export import enqueue_export, export_queryset
+from django_infra.exporter.jobs import run_job
 from django_infra.exporter.models import ExportState, QueryExport
 from exporter.faults.authors import make_authors
 from exporter.faults.children import get_databases, get_settings, make_environment
@@ -183,6 +184,24 @@ def test_row_that_is_deleted_before_any_heartbeat_interrupts_the_query(tenant, e
         export_queryset(make_slow(60), COLUMNS)
     thread.join()
     second.dec_thread_sharing()
+
+
+def test_session_settings_that_are_none_are_refused_before_any_work(authors, settings):
+    settings.EXPORTER_SESSION_SETTINGS = "app.tenant"
+    with pytest.raises(InvalidSetting, match="EXPORTER_SESSION_SETTINGS is"):
+        export_queryset(authors, ["id"])
+    assert not QueryExport.objects.exists()
+
+
+def test_session_settings_that_are_none_end_a_job_with_the_reason(box, declare, settings):
+    declare()(lambda params, user: Author.objects.all())
+    export = enqueue_export("test")
+    settings.EXPORTER_SESSION_SETTINGS = ["no; name"]
+    with pytest.raises(InvalidSetting, match="EXPORTER_SESSION_SETTINGS"):
+        run_job(export.id)
+    export.refresh_from_db()
+    assert export.state == ExportState.FAIL
+    assert "EXPORTER_SESSION_SETTINGS" in export.error_log
 
 
 # ------------------------------------------------------------------- the pool of Django

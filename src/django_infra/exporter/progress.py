@@ -222,6 +222,7 @@ class ThreadedProgress(CountingProgress):
         # Since when the teller owes an answer, and since when the source is to stop.
         self._asked_at: float | None = None
         self._stopped_at: float | None = None
+        self._ticked_at = time.monotonic()
         self._failure: HeartbeatFailed | None = None
 
     def __enter__(self) -> Self:
@@ -259,8 +260,11 @@ class ThreadedProgress(CountingProgress):
             raise self._failure
 
     def _tick(self, number: int) -> None:
-        now = time.monotonic()
-        # If the whole process was stopped for so long, the teller is asked before it is judged.
+        before, now = self._ticked_at, time.monotonic()
+        self._ticked_at = now
+        if now - before > max(conf.lease / 8, 2 * INTERVAL):
+            # The whole process was stopped, and the teller may have an answer in a moment.
+            self._asked_at = None
         is_owing = self._asked_at is not None and now - self._asked_at > conf.lease / 8
         if is_owing and self._is_silent_for(conf.lease / 2):
             self._fail()

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django_infra.exporter.conf import conf
+from django_infra.exporter.exceptions import InvalidSetting
 
 
 class Session:
@@ -123,9 +124,7 @@ class Learner:
 
     def __init__(self, connection: Any, table: str) -> None:
         self.connection = connection
-        array = make_postgresql_array()
-        name = connection.ops.quote_name(table)
-        self._returning = f" RETURNING {array} || to_regclass('{name}')::oid::text"
+        self.table = table
         self._session: Session | None = None
 
     @property
@@ -150,7 +149,13 @@ class Learner:
     ) -> Any:
         if not sql.startswith("UPDATE "):
             return execute(sql, params, many, context)
-        result = execute(sql + self._returning, params, many, context)
+        name = self.connection.ops.quote_name(self.table)
+        try:
+            values = f"{make_postgresql_array()} || to_regclass('{name}')::oid::text"
+        except InvalidSetting:
+            # Of which the attempt, once it has begun, will say so in the row.
+            return execute(sql, params, many, context)
+        result = execute(f"{sql} RETURNING {values}", params, many, context)
         if row := context["cursor"].cursor.fetchone():
             *values, relation = row[0]
             self._session = PostgreSQLSession(values, relation)
