@@ -189,7 +189,7 @@ class CountingProgress(Progress):
     def advance(self, rows: int) -> None:
         super().advance(rows)
         if self._counter.is_wanted and self.source is not None and self.source.session is None:
-            self.source.look_around()
+            self.source.note_session()
 
     def _tick(self, number: int) -> None:
         if number >= 2 and self._begun is not None:
@@ -374,7 +374,7 @@ class _Counter:
             connection = self._second.install()
             connection.ensure_connection()
             source = self._source = get_source(self.progress.selection)
-            if self._is_over or self._is_short(source):
+            if self._is_over:
                 return
             with (self._counted.session or Session()).on(connection):
                 self.progress.total = source.count()
@@ -383,10 +383,6 @@ class _Counter:
             logger.debug("%s could not count.", self.progress.export.id, exc_info=True)
         finally:
             close_all()
-
-    def _is_short(self, source: Source) -> bool:
-        is_short = self._counted.is_short
-        return source.is_short_of_connections() if is_short is None else is_short
 
 
 @contextmanager

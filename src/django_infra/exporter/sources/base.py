@@ -81,9 +81,6 @@ class Source:
     # What another connection needs to find the same rows, once that is known.
     session: Session | None = Session()
 
-    # Has the server few connections left? None if nobody has looked.
-    is_short: bool | None = None
-
     # Has the reading ended, so that nothing is to be interrupted any more?
     has_ended = False
 
@@ -191,12 +188,8 @@ class Source:
         """Count the rows by a query of its own."""
         return self.selection.copy_query().get_count(using=self.connection.alias)
 
-    def look_around(self) -> None:
-        """Learn between two chunks what a count needs to know, where nothing has told it before."""
-
-    def is_short_of_connections(self) -> bool:
-        """Ask the server whether so few are left that none should be used without need."""
-        return False
+    def note_session(self) -> None:
+        """Learn the session between two chunks, where nothing has told it before."""
 
     def interrupt(self) -> None:
         """Stop, from any thread, the statement that runs on this source's connection.
@@ -268,8 +261,3 @@ class Source:
     def _read(self, cursor: Any, reader: RowReader) -> Iterator[Chunk]:
         while rows := cursor.fetchmany(self.fetch_size):
             yield reader.read(rows)
-
-
-def is_short(most: int, left: int) -> bool:
-    """Tell whether of the connections that a server may have too few are left: under a tenth."""
-    return left < 1 or left * 10 < most

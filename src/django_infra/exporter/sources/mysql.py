@@ -9,7 +9,7 @@ from django.db import Error, OperationalError
 from django.db.backends.mysql.base import CursorWrapper
 
 from django_infra.exporter.sessions import MySQLSession
-from django_infra.exporter.sources.base import Plan, Source, is_short
+from django_infra.exporter.sources.base import Plan, Source
 from django_infra.exporter.sources.forms import UnknownForm, can_put_forms
 from django_infra.exporter.sources.mysql_forms import OUT_OF_RANGE, Column, Server, get_form
 from django_infra.exporter.sources.reader import Cells, Chunk, Row, RowReader
@@ -62,19 +62,6 @@ class MySQLSource(Source):
             # Connecting may have taken so long that another statement is running by now.
             if not self.has_ended:
                 cursor.execute("KILL QUERY %s", [self._thread_id])
-
-    def is_short_of_connections(self) -> bool:
-        connection: Any = self.connection
-        connection.ensure_connection()
-        is_mariadb = "MariaDB" in connection.connection.get_server_info()
-        schema = "information_schema" if is_mariadb else "performance_schema"
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"SELECT @@max_connections, VARIABLE_VALUE FROM {schema}.global_status"
-                " WHERE VARIABLE_NAME = 'Threads_connected'"
-            )
-            most, used = map(int, cursor.fetchone())
-        return is_short(most, most - used)
 
     def add_forms(self, plan: Plan, cells: Cells) -> Plan:
         connection: Any = self.connection

@@ -14,7 +14,7 @@ from django.db.models.sql import Query
 from django_infra.db.transaction import is_in_transaction
 from django_infra.exporter.exceptions import add_location
 from django_infra.exporter.sessions import PostgreSQLSession, make_postgresql_array
-from django_infra.exporter.sources.base import Plan, Reading, Source, WriteLines, is_short
+from django_infra.exporter.sources.base import Plan, Reading, Source, WriteLines
 from django_infra.exporter.sources.forms import Form, UnknownForm
 from django_infra.exporter.sources.postgresql_forms import (
     MARKER,
@@ -28,14 +28,6 @@ from django_infra.exporter.sources.reader import Cells, Chunk, RowReader
 from django_infra.exporter.states import DataPath
 
 MAX_COLUMNS = 1600  # of the 1664 that a SELECT may have
-
-# How many connections the server may have, and how many are in use or kept for others.
-CONNECTIONS = """
-    current_setting('max_connections')::int,
-    current_setting('superuser_reserved_connections')::int
-    + COALESCE(current_setting('reserved_connections', true)::int, 0)
-    + (SELECT sum(numbackends)::int FROM pg_stat_database)
-"""
 
 LINES_BYTES = 256 << 10  # handed on at a time, unless a line has more
 
@@ -111,17 +103,10 @@ class PostgreSQLSource(Source):
             with suppress(Error, self.driver.Error):
                 getattr(raw, "cancel_safe", raw.cancel)()
 
-    def look_around(self) -> None:
+    def note_session(self) -> None:
         with self.connection.cursor() as cursor:
-            cursor.execute(f"SELECT {make_postgresql_array()}, {CONNECTIONS}")
-            values, most, used = cursor.fetchone()
-        self.session, self.is_short = PostgreSQLSession(values), is_short(most, most - used)
-
-    def is_short_of_connections(self) -> bool:
-        with self.connection.cursor() as cursor:
-            cursor.execute(f"SELECT {CONNECTIONS}")
-            most, used = cursor.fetchone()
-        return is_short(most, most - used)
+            cursor.execute(f"SELECT {make_postgresql_array()}")
+            self.session = PostgreSQLSession(cursor.fetchone()[0])
 
     def add_forms(self, plan: Plan, cells: Cells) -> Plan:
         if plan.reader.width >= MAX_COLUMNS:
