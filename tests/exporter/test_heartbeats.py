@@ -308,9 +308,13 @@ def test_server_at_its_limit_is_no_end_of_a_job(worker, occupy):
 
 @needs_postgresql
 @pytest.mark.parametrize(("left", "total"), [(1, None), (2, 50)])
-def test_rows_are_counted_only_where_a_connection_is_left(worker, occupy, left, total):
+def test_rows_are_counted_only_where_a_connection_is_left(server, child, occupy, left, total):
+    worker = child(databases=server.get_databases())
+    worker.call("prepare_database", authors=50)
+    worker.call("hurry", interval=0.1)
     occupy(leave=left)
     outcome = worker.call(f"{SLOW}.export_slow", seconds=0.05)
+    assert "state" in outcome, outcome
     assert outcome["state"] == ExportState.SUCCESS
     assert max(filter(None, outcome["totals"]), default=None) == total
 
