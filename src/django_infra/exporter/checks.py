@@ -73,6 +73,7 @@ def require_settings() -> None:
     ):
         for message in check():
             raise InvalidSetting(message.msg)
+    _ = conf.session_settings
 
 
 def check_storage() -> Iterator[CheckMessage]:

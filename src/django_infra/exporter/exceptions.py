@@ -195,6 +195,14 @@ class StreamDiverged(ExporterError):
     """An export that had to begin again differs from what has left already."""
 
 
+class HeartbeatFailed(ExporterError, ConnectionError):
+    """No heartbeat has reached the row for half the lease, so that the export has ended itself."""
+
+
+class RowHidden(ExporterError):
+    """The connection for heartbeats does not find the row, which may be there for others."""
+
+
 class WorkerLost(ExporterError):
     """The process that ran the export is gone."""
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from django.contrib.auth import get_user_model
 from django.core.files import File
 from django.core.files.storage import Storage, storages
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import IntegrityError, OperationalError, models, router
+from django.db import IntegrityError, OperationalError, connections, models, router
 from django.db.models import Case, Exists, F, Value, When
 from django.urls import reverse
 from django.utils import timezone
@@ -37,6 +38,7 @@ from django_infra.exporter.paths import (
     make_path_key,
 )
 from django_infra.exporter.querysets import TOKEN_LENGTH, QueryExportQuerySet
+from django_infra.exporter.sessions import Learner, Session, UnknownSession
 from django_infra.exporter.signals import (
     announce,
     export_expired,
@@ -205,6 +207,12 @@ class QueryExport(UpdatableModel):
 
     # Those that the attempt really has, for the next write to tell where the row has others.
     found_columns: list[dict[str, str | None]] | None = None
+
+    # In which the attempt was begun, for another connection that is to find the row.
+    session: Session = UnknownSession()
+
+    # When the last heartbeat of the attempt was sent, on this process's own clock.
+    heard_at = 0.0
 
     class Meta:
         verbose_name = _("query export")
@@ -530,6 +538,10 @@ class QueryExport(UpdatableModel):
                 file="", file_deleted_at=DatabaseNow()
             )
 
+    def is_there(self) -> bool:
+        """Ask the database whether there is the row, in whatever state."""
+        return self._get_row().exists()
+
     def is_recorded_as(self, state: ExportState, *, token: str | None = None) -> bool:
         """Ask the database whether the row is in the state, by this attempt."""
         token = self.token if token is None else token
@@ -544,22 +556,27 @@ class QueryExport(UpdatableModel):
         attempt = self.attempt + 1
         name = make_attempt_path(self.file_path, attempt=attempt, token=token)
         key = make_path_key(self.storage_alias, name)
-        return self._write(
-            rows,
-            state=ExportState.PROCESSING,
-            attempt=attempt,
-            token=token,
-            object_name=name,
-            object_key=key,
-            path_key=key,
-            start_time=DatabaseNow(),
-            heartbeat_at=DatabaseTime(),
-            delivery_started_at=None,
-            file_facts={},
-            row_count=0,
-            progress_percent=None,
-            **changes,
-        )
+        learner = Learner(connections[self.database], self._meta.db_table)
+        with learner.listen():
+            has_begun = self._write(
+                rows,
+                state=ExportState.PROCESSING,
+                attempt=attempt,
+                token=token,
+                object_name=name,
+                object_key=key,
+                path_key=key,
+                start_time=DatabaseNow(),
+                heartbeat_at=DatabaseTime(),
+                delivery_started_at=None,
+                file_facts={},
+                row_count=0,
+                progress_percent=None,
+                **changes,
+            )
+        if has_begun:
+            self.session = learner.session
+        return has_begun
 
     def _end_badly(self, rows: QueryExportQuerySet, error: BaseException, **changes: Any) -> bool:
         has_ended = self._write(
@@ -600,8 +617,11 @@ class QueryExport(UpdatableModel):
 
     def _write(self, rows: QueryExportQuerySet, **changes: Any) -> bool:
         """Write the changes if the rows hold the row, and say whether they did."""
+        sent_at = time.monotonic()
         if not rows.update(**changes):
             return False
+        if "heartbeat_at" in changes:
+            self.heard_at = sent_at
         for name, value in changes.items():
             if not hasattr(value, "resolve_expression"):
                 setattr(self, name, value)

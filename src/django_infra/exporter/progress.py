@@ -16,10 +16,26 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_infra.db.transaction import is_in_transaction
 from django_infra.exporter.columns import Selection
-from django_infra.exporter.exceptions import ExportInterrupted
+from django_infra.exporter.conf import conf
+from django_infra.exporter.exceptions import (
+    ExportInterrupted,
+    HeartbeatFailed,
+    RowHidden,
+    describe_error,
+)
 from django_infra.exporter.models import QueryExport
-from django_infra.exporter.sources import get_source
-from django_infra.exporter.sources.base import Source
+from django_infra.exporter.sessions import Session
+from django_infra.exporter.sources import Source, get_source
+from django_infra.exporter.ticker import (
+    JOIN_TIMEOUT,
+    PATIENCE,
+    Interrupter,
+    SecondConnection,
+    Teller,
+    Ticker,
+    close_all,
+    cut,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -27,21 +43,13 @@ logger = logging.getLogger(__name__)
 Watch: TypeAlias = Callable[[int, int | None], None]
 
 INTERVAL = 1.0  # seconds between two updates of the row
-JOIN_TIMEOUT = 5.0  # seconds to wait for a thread whose statement does not end
 
 
 class Record(Protocol):
-    """What is told of the progress: the row of an export, or what stands in for one."""
+    """What is told of the way of the data: the row of an export, or what stands in for one."""
 
     id: str
     data_path: str
-
-    @property
-    def database(self) -> str: ...
-
-    def beat(self, *, row_count: int, progress_percent: int | None) -> bool: ...
-
-    def hold_path(self) -> bool: ...
 
 
 class Progress:
@@ -84,6 +92,8 @@ class Progress:
 
     def end(self) -> None:
         """Leave the source alone from now on."""
+        if self.source is not None:
+            self.source.has_ended = True
         self.source = None
 
     def check(self) -> None:
@@ -92,11 +102,6 @@ class Progress:
             raise ExportInterrupted(
                 f"{self.export.id} was deleted or ended by somebody else while it ran."
             )
-
-    def tell(self) -> None:
-        percent = self.percent
-        if not self.export.beat(row_count=self.row_count, progress_percent=percent):
-            self.is_interrupted = True
 
     @property
     def percent(self) -> int | None:
@@ -112,6 +117,8 @@ class InlineProgress(Progress):
     For SQLite without a write-ahead log, where an open SELECT keeps every other connection from
     writing. It cannot tell anything before the first rows.
     """
+
+    export: QueryExport
 
     def __enter__(self) -> Self:
         self._told_at = time.monotonic()
@@ -129,12 +136,17 @@ class InlineProgress(Progress):
     def check(self) -> None:
         """Tell it too: whoever asks may be busy with the file for long after the last row."""
         if self._is_due():
-            self._try(self.tell)
+            self._try(self._tell)
             self._told_at = time.monotonic()
         super().check()
 
     def _is_due(self) -> bool:
         return time.monotonic() - self._told_at >= INTERVAL
+
+    def _tell(self) -> None:
+        self.is_interrupted = not self.export.beat(
+            row_count=self.row_count, progress_percent=self.percent
+        )
 
     def _count(self) -> None:
         self.total = get_source(self.selection).count()
@@ -146,17 +158,17 @@ class InlineProgress(Progress):
             logger.debug("%s could not tell its progress.", self.export.id, exc_info=True)
 
 
-class ThreadedProgress(Progress):
-    """Tell the row from a thread with a connection of its own, and count in another.
+class CountingProgress(Progress):
+    """Count all rows in a thread beside those that pass, from the second interval on.
 
-    The connection that streams rows is busy, and before the first row it may sort for minutes.
-    Neither does anything for a second, and rows are counted from the next one on: an export that
-    is done by then opens no connection, and leaves the server alone.
+    An export that is done by then opens no connection for it, and leaves the server alone.
     """
 
     def __enter__(self) -> Self:
-        self._ticker = _Ticker(f"progress of {self.export.id}", self._tick)
+        self._ticker = Ticker(f"progress of {self.export.id}", self._tick, interval=INTERVAL)
+        self._interrupter = Interrupter(f"progress of {self.export.id}: interruption")
         self._counter = _Counter(self)
+        self._begun: Source | None = None
         self._ticker.start()
         return self
 
@@ -168,65 +180,153 @@ class ThreadedProgress(Progress):
     ) -> None:
         self._ticker.stop()
         self._counter.stop()
+        self._interrupter.wait()
+
+    def begin(self, source: Source) -> None:
+        super().begin(source)
+        self._begun = source
+
+    def advance(self, rows: int) -> None:
+        super().advance(rows)
+        if self._counter.is_wanted and self.source is not None and self.source.session is None:
+            self.source.note_session()
+
+    def _tick(self, number: int) -> None:
+        if number >= 2 and self._begun is not None:
+            self._counter.start_once(self._begun)
+
+
+class ThreadedProgress(CountingProgress):
+    """Tell the row from a thread with a connection of its own, and count in another.
+
+    The connection that streams rows is busy, and before the first row it may sort for minutes.
+
+    1. Nothing is told in the first interval: an export that is done by then opens no connection.
+    2. A row that the second connection does not find is gone, or ended by somebody else, only if
+       that connection has found it before, or would surely find it.
+    3. All rows are counted only once a heartbeat has been had, and only while they are on time.
+    4. Without a heartbeat for half the lease the export interrupts its own query, and fails with
+       the cause. It would count as lost soon, while it works.
+    """
+
+    export: QueryExport
+
+    def __init__(
+        self, export: QueryExport, selection: Selection, watch: Watch | None = None
+    ) -> None:
+        super().__init__(export, selection, watch)
+        export.heard_at = export.heard_at or time.monotonic()
+        self._first = connections[export.database]
+        self._owner = threading.get_ident()
+        self._has_found = False
+        # Since when the teller owes an answer, and since when the source is to stop.
+        self._asked_at: float | None = None
+        self._stopped_at: float | None = None
+        self._ticked_at = time.monotonic()
+        self._failure: HeartbeatFailed | None = None
+
+    def __enter__(self) -> Self:
+        self._teller = Teller(
+            f"heartbeat of {self.export.id}",
+            self._tell,
+            first=self._first,
+            session=self.export.session,
+        )
+        super().__enter__()
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        super().__exit__(error_type, error, traceback)
+        self._teller.stop()
 
     def advance(self, rows: int) -> None:
         super().advance(rows)
         self.check()
 
-    def _tick(self, number: int) -> bool:
-        if not self.is_interrupted:
-            self._try_to_tell()
-        if number == 2 and not self.is_interrupted:
-            self._counter.start()
-        if self.is_interrupted and (source := self.source):
-            # The database may be far from the first row, at which the export would notice; and
-            # what was told to stop a second ago may have been about to begin.
-            source.interrupt()
-        return not self.is_interrupted or self._is_holding()
+    def check(self) -> None:
+        super().check()
+        is_free = self.source is None and threading.get_ident() == self._owner
+        if is_free and self._is_silent_for(conf.lease / 4):
+            # Between the last row and the end the export's own connection has time for it.
+            with suppress(Error):
+                self.is_interrupted = not self._beat()
+                super().check()
+        if self._failure is not None:
+            raise self._failure
 
-    def _is_holding(self) -> bool:
-        """Keep the path of a cancelled export from others until its worker has stopped."""
-        try:
-            return self.export.hold_path() or self.source is not None
-        except Error:
-            connections[self.export.database].close()
-            return self.source is not None
+    def _tick(self, number: int) -> None:
+        before, now = self._ticked_at, time.monotonic()
+        self._ticked_at = now
+        if now - before > max(conf.lease / 8, 2 * INTERVAL):
+            # The whole process was stopped, and the teller may have an answer in a moment.
+            self._asked_at = None
+        is_owing = self._asked_at is not None and now - self._asked_at > conf.lease / 8
+        if is_owing and self._is_silent_for(conf.lease / 2):
+            self._fail()
+        elif is_owing and self._is_silent_for(conf.lease / 4):
+            self._counter.give_way()
+        elif self._has_found:
+            super()._tick(number)
+        self._asked_at = self._asked_at or now
+        self._teller.ask()
+        if self.is_interrupted or self._failure is not None:
+            self._stop_source(now)
 
-    def _try_to_tell(self) -> None:
-        try:
-            self.tell()
-        except Error:
-            logger.warning("%s could not tell its progress.", self.export.id, exc_info=True)
-            connections[self.export.database].close()
+    def _tell(self, connection: BaseDatabaseWrapper) -> None:
+        """Do in the teller's thread what the row is to be told."""
+        if self.is_interrupted:
+            # Keep the path of a cancelled export from others until its worker has stopped.
+            self.export.hold_path()
+        elif self._beat():
+            self._has_found = True
+        elif self._has_found or self._would_find(connection):
+            self.is_interrupted = True
+        else:
+            raise RowHidden(
+                "The connection for heartbeats does not find the row: it is deleted, in another "
+                "schema, or hidden by row-level security. Name in EXPORTER_SESSION_SETTINGS the "
+                "variables on which that depends."
+            )
+        self._asked_at = None
 
+    def _beat(self) -> bool:
+        return self.export.beat(row_count=self.row_count, progress_percent=self.percent)
 
-class _Ticker:
-    """Call a function with 1, 2, 3 … once a second, until it returns False.
+    def _would_find(self, connection: BaseDatabaseWrapper) -> bool:
+        table = self.export._meta.db_table
+        return self.export.is_there() or self.export.session.finds_all(connection, table)
 
-    It runs in a thread with connections of its own.
-    """
+    def _is_silent_for(self, seconds: float) -> bool:
+        return time.monotonic() - self.export.heard_at > seconds
 
-    def __init__(self, name: str, tick: Callable[[int], bool]) -> None:
-        self._tick = tick
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+    def _fail(self) -> None:
+        error = self._teller.error
+        cause = "its connection does not answer." if error is None else describe_error(error)
+        failure = HeartbeatFailed(
+            f"No heartbeat for {conf.lease / 2:g} seconds, half of EXPORTER_LEASE: {cause}"
+        )
+        failure.__cause__ = error
+        self._failure = self._failure or failure
 
-    def start(self) -> None:
-        self._thread.start()
+    def _stop_source(self, now: float) -> None:
+        """Interrupt the query, and end its connection if that does not help.
 
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join(JOIN_TIMEOUT)
-
-    def _run(self) -> None:
-        number = 0
-        try:
-            while not self._stop.wait(INTERVAL):
-                number += 1
-                if not self._tick(number):
-                    return
-        finally:
-            connections.close_all()
+        The database may be far from the first row, at which the export would notice; and what was
+        told to stop a second ago may have been about to begin.
+        """
+        if (source := self.source) is None:
+            return
+        self._stopped_at = self._stopped_at or now
+        if self._failure is not None and now - self._stopped_at > conf.lease / 8:
+            # Where no connection is to be had, MySQL can be told nothing either.
+            cut(source.connection)
+        else:
+            self._interrupter.interrupt(source)
 
 
 class _Counter:
@@ -234,55 +334,82 @@ class _Counter:
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
+        self.is_wanted = False
+        self._interrupter = Interrupter(f"count of {progress.export.id}: interruption")
+        self._is_over = False
+        self._counted: Source
+        self._second: SecondConnection
         self._source: Source | None = None
         self._thread = threading.Thread(
             target=self._run, name=f"count of {progress.export.id}", daemon=True
         )
 
-    def start(self) -> None:
-        self._thread.start()
+    def start_once(self, counted: Source) -> None:
+        """Start, if that is still to be done, once it is known which rows the source finds."""
+        self.is_wanted = True
+        if self._thread.ident is None and not self._is_over and counted.session is not None:
+            self._counted, self._second = counted, SecondConnection(counted.connection)
+            self._thread.start()
+
+    def give_way(self) -> None:
+        """Stop for good, as heartbeats may lack the connection that this has."""
+        self._is_over = True
+        if self._source is not None and self._thread.is_alive():
+            self._interrupter.interrupt(self._source)
 
     def stop(self) -> None:
-        end = time.monotonic() + JOIN_TIMEOUT
-        while self._thread.is_alive() and time.monotonic() < end:
+        """Stop, and leave the thread if it waits for a connection, which it then closes."""
+        started = time.monotonic()
+        while self._thread.is_alive() and (waited := time.monotonic() - started) < JOIN_TIMEOUT:
+            if waited > PATIENCE:
+                if not self._second.is_open:
+                    return
+                self._second.cut()
             # The query may have been about to begin.
-            if self._source is not None:
-                self._source.interrupt()
+            self.give_way()
             self._thread.join(0.1)
 
     def _run(self) -> None:
         try:
-            self._source = get_source(self.progress.selection)
-            self.progress.total = self._source.count()
-        except Error:
+            connection = self._second.install()
+            connection.ensure_connection()
+            source = self._source = get_source(self.progress.selection)
+            if self._is_over:
+                return
+            with (self._counted.session or Session()).on(connection):
+                self.progress.total = source.count()
+        except Exception:
             # Interrupted at the end of the export, or too slow for the server's own limit.
             logger.debug("%s could not count.", self.progress.export.id, exc_info=True)
         finally:
-            with suppress(Error):
-                connections.close_all()
+            close_all()
 
 
 @contextmanager
 def keep_alive(export: QueryExport) -> Iterator[None]:
     """Send heartbeats while there is nothing to count, such as in a function of the project."""
-    if is_in_transaction(export.database) or _has_rollback_journal(connections[export.database]):
+    first = connections[export.database]
+    if is_in_transaction(export.database) or _has_rollback_journal(first):
         yield
         return
-
-    def beat(number: int) -> bool:
-        try:
-            return export.keep_alive()
-        except Error:
-            logger.warning("%s could not send a heartbeat.", export.id, exc_info=True)
-            connections[export.database].close()
-            return True
-
-    ticker = _Ticker(f"progress of {export.id}", beat)
+    teller = Teller(
+        f"heartbeat of {export.id}",
+        lambda connection: export.keep_alive(),
+        first=first,
+        session=export.session,
+    )
+    name = f"progress of {export.id}"
+    ticker = Ticker(name, lambda number: teller.ask(), interval=INTERVAL)
     ticker.start()
     try:
         yield
     finally:
         ticker.stop()
+        teller.stop()
+        is_silent = time.monotonic() - export.heard_at > conf.lease / 4
+        if is_silent and not is_in_transaction(export.database):
+            with suppress(Error):
+                export.keep_alive()
 
 
 def get_progress(export: QueryExport, selection: Selection, watch: Watch | None = None) -> Progress:

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy
 from django_infra.exporter.exceptions import (
     ExportCancelled,
     ExportNotPermitted,
+    HeartbeatFailed,
     LimitExceeded,
     WorkerLost,
     get_type_name,
@@ -16,6 +17,7 @@ from django_infra.exporter.exceptions import (
 REASONS = {
     ExportCancelled: gettext_lazy("The export was cancelled."),
     ExportNotPermitted: gettext_lazy("The export is not permitted any more."),
+    HeartbeatFailed: gettext_lazy("The export was interrupted."),
     LimitExceeded: gettext_lazy("The export is larger than allowed."),
     WorkerLost: gettext_lazy("The export was interrupted."),
 }

@@ -14,7 +14,7 @@ from django_infra.exporter import pipeline
 from django_infra.exporter.delivery import LocalDelivery
 from django_infra.exporter.exceptions import StreamDiverged
 from django_infra.exporter.pipeline import Job, Sink
-from django_infra.exporter.progress import Progress, ThreadedProgress, Watch
+from django_infra.exporter.progress import CountingProgress, Progress, Watch
 
 
 def write_file(
@@ -39,18 +39,10 @@ def write_stream(job: Job, stream: BinaryIO, *, watch: Watch | None = None) -> i
 
 @dataclass
 class Untracked:
-    """What stands in for the row of an export, and forgets all that it is told."""
+    """What stands in for the row of an export."""
 
     id: str
-    database: str
     data_path: str = ""
-
-    def beat(self, *, row_count: int, progress_percent: int | None) -> bool:
-        return True
-
-    # Without a row there is no lease, no cancelling, and no path that a sweeper must spare.
-    def hold_path(self) -> bool:
-        return False
 
 
 class Outlet(io.BufferedIOBase):
@@ -124,10 +116,10 @@ class Outlet(io.BufferedIOBase):
 
 def _write(job: Job, sink: Sink, watch: Watch | None, *, finish: Callable[[], object]) -> int:
     queryset = job.selection.queryset
-    export = Untracked(f"an export of {queryset.model._meta.label}", queryset.db)
+    export = Untracked(f"an export of {queryset.model._meta.label}")
     # Rows are counted beforehand only for somebody who watches, and could be told of them.
     is_counted = watch is not None and not is_in_transaction(queryset.db)
-    progress = (ThreadedProgress if is_counted else Progress)(export, job.selection, watch)
+    progress = (CountingProgress if is_counted else Progress)(export, job.selection, watch)
     with progress:
         pipeline.write(progress.export, job, sink, progress)
         finish()

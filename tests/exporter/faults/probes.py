@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-THREAD_NAMES = ("progress of ", "count of ")
+THREAD_NAMES = ("progress of ", "heartbeat of ", "count of ")
 PATIENCE = 60  # seconds: for what should take one or two
 
 # Sessions, other than the asking one, that hold a transaction on the same database.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import select
 import shutil
@@ -73,8 +74,9 @@ class PostgreSQL:
 class PgBouncer:
     """A pool before a PostgreSQL server, which gives each transaction another session."""
 
-    def __init__(self, databases):
+    def __init__(self, databases, *, size=4):
         self.databases = databases
+        self.size = size
         self.port = find_free_port()
         self.user = "postgres" if os.geteuid() == 0 else None
 
@@ -88,7 +90,7 @@ class PgBouncer:
             "[pgbouncer]\n"
             f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\n"
             "unix_socket_dir =\nauth_type = any\npool_mode = transaction\n"
-            "default_pool_size = 4\nserver_round_robin = 1\n"
+            f"default_pool_size = {self.size}\nserver_round_robin = 1\n"
         )
         for path in (self.folder, settings):
             if self.user:
@@ -209,6 +211,49 @@ class RefusingProxy(DeafProxy):
                     self.is_cut = self.is_cut or bool(data)
                     return
                 server.sendall(data)
+
+
+class SilentProxy:
+    """Pass connections on, and leave those of some numbers, from 1 on, without an answer."""
+
+    def __init__(self, host, port, silent):
+        self.target = host or "127.0.0.1", int(port)
+        self.silent = silent
+        self.sockets = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+
+    def __enter__(self):
+        self.threads = [threading.Thread(target=self.listen)]
+        self.threads[0].start()
+        return self
+
+    def __exit__(self, *error):
+        for each in (self.listener, *self.sockets):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        for thread in self.threads:
+            thread.join()
+        for each in (self.listener, *self.sockets):
+            each.close()
+
+    def listen(self):
+        with suppress(OSError):
+            for number in itertools.count(1):
+                client, _ = self.listener.accept()
+                self.sockets.append(client)
+                if number not in self.silent:
+                    server = socket.create_connection(self.target)
+                    self.sockets.append(server)
+                    for ends in ((client, server), (server, client)):
+                        self.threads.append(threading.Thread(target=self.pass_on, args=ends))
+                        self.threads[-1].start()
+
+    def pass_on(self, source, sink):
+        with suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_RDWR)
 
 
 def find_program(name):

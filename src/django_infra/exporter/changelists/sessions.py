@@ -7,6 +7,7 @@ from typing import Any
 from django.utils.crypto import salted_hmac
 
 from django_infra.exporter.conf import conf
+from django_infra.exporter.sessions import list_names, make_postgresql_array
 
 SALT = "django_infra.exporter.changelists.sessions"
 
@@ -16,16 +17,14 @@ def read_session(connection: Any) -> dict[str, str]:
 
     The job carries them, and a variable may hold what is nobody else's to read.
     """
+    names = list_names(connection.vendor)
     if connection.vendor == "postgresql":
-        variables = [name for name in conf.session_settings if not _is_of_mysql(name)]
-        names = ["search_path", "role", *variables]
-        values = _fetch(connection, ", ".join(["current_setting(%s, true)"] * len(names)), names)
+        (values,) = _fetch(connection, make_postgresql_array())
     elif connection.vendor == "mysql":
-        variables = [name for name in conf.session_settings if _is_of_mysql(name)]
-        names = ["database", "role", *variables]
-        values = _fetch(connection, ", ".join(["DATABASE()", "CURRENT_ROLE()", *variables]), [])
+        values = _fetch(connection, ", ".join(["DATABASE()", "CURRENT_ROLE()", *names[2:]]))
     else:
         return {}
+    variables = conf.session_settings
     return {
         name: _make_digest(value) if name in variables else str(value)
         for name, value in zip(names, values, strict=True)
@@ -37,12 +36,8 @@ def _make_digest(value: Any) -> str:
     return salted_hmac(SALT, str(value), algorithm="sha256").hexdigest()
 
 
-def _is_of_mysql(name: str) -> bool:
-    return name.startswith("@")
-
-
-def _fetch(connection: Any, columns: str, params: list[str]) -> tuple[Any, ...]:
+def _fetch(connection: Any, columns: str) -> tuple[Any, ...]:
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {columns}", params)
+        cursor.execute(f"SELECT {columns}")
         found: tuple[Any, ...] = cursor.fetchone()
     return found

@@ -17,6 +17,7 @@ from django.db.models.sql.compiler import SQLCompiler
 
 from django_infra.db.transaction import is_in_transaction, keep_transaction
 from django_infra.exporter.columns import Selection
+from django_infra.exporter.sessions import Session
 from django_infra.exporter.sources.forms import (
     PLAIN,
     Form,
@@ -76,6 +77,12 @@ class Source:
 
     # Do rows arrive one chunk at a time only within a transaction?
     needs_transaction = False
+
+    # What another connection needs to find the same rows, once that is known.
+    session: Session | None = Session()
+
+    # Has the reading ended, so that nothing is to be interrupted any more?
+    has_ended = False
 
     def __init__(self, selection: Selection, *, chunk_size: int) -> None:
         self.selection = selection
@@ -180,6 +187,9 @@ class Source:
     def count(self) -> int:
         """Count the rows by a query of its own."""
         return self.selection.copy_query().get_count(using=self.connection.alias)
+
+    def note_session(self) -> None:
+        """Learn the session between two chunks, where nothing has told it before."""
 
     def interrupt(self) -> None:
         """Stop, from any thread, the statement that runs on this source's connection.

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import Error, OperationalError
 from django.db.backends.mysql.base import CursorWrapper
 
+from django_infra.exporter.sessions import MySQLSession
 from django_infra.exporter.sources.base import Plan, Reading, Source
 from django_infra.exporter.sources.forms import UnknownForm, can_put_forms
 from django_infra.exporter.sources.mysql_forms import OUT_OF_RANGE, Column, Server, get_form
@@ -88,7 +89,9 @@ class MySQLSource(Source):
             closing(self.connection.copy()) as other,
             other.cursor() as cursor,
         ):
-            cursor.execute("KILL QUERY %s", [self._thread_id])
+            # Connecting may have taken so long that another statement is running by now.
+            if not self.has_ended:
+                cursor.execute("KILL QUERY %s", [self._thread_id])
 
     def add_forms(self, plan: Plan, cells: Cells) -> Plan:
         connection: Any = self.connection
@@ -124,7 +127,8 @@ class MySQLSource(Source):
     def _note_thread_id(self) -> None:
         """Ask for the id here, since mysqlclient tells it to the connection's own thread only."""
         self.connection.ensure_connection()
-        self._thread_id = self.connection.connection.thread_id()
+        thread_id: int = self.connection.connection.thread_id()
+        self._thread_id, self.session = thread_id, MySQLSession(thread_id)
 
     def _read(self, cursor: Any, reader: RowReader) -> Iterator[Chunk]:
         self._stream = cursor

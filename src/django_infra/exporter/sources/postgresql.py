@@ -13,6 +13,7 @@ from django.db.models.sql import Query
 
 from django_infra.db.transaction import is_in_transaction
 from django_infra.exporter.exceptions import add_location
+from django_infra.exporter.sessions import PostgreSQLSession, make_postgresql_array
 from django_infra.exporter.sources.base import Plan, Reading, Source, WriteLines
 from django_infra.exporter.sources.forms import PLAIN, Form, UnknownForm
 from django_infra.exporter.sources.postgresql_forms import (
@@ -88,14 +89,22 @@ class PostgreSQLSource(Source):
 
     needs_transaction = True
 
+    session: PostgreSQLSession | None = None
+
     # Does the transaction end with the reading?
     _is_own_transaction = False
 
     def interrupt(self) -> None:
-        # psycopg and psycopg2 both let another thread cancel.
+        # psycopg and psycopg2 both let another thread cancel. Where psycopg 3 has another way, the
+        # old one stops the whole process until the server has answered.
         if raw := self.connection.connection:
             with suppress(Error, self.driver.Error):
-                raw.cancel()
+                getattr(raw, "cancel_safe", raw.cancel)()
+
+    def note_session(self) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SELECT {make_postgresql_array()}")
+            self.session = PostgreSQLSession(cursor.fetchone()[0])
 
     def add_forms(self, plan: Plan, cells: Cells) -> Plan:
         if plan.reader.width >= MAX_COLUMNS:
@@ -141,13 +150,14 @@ class PostgreSQLSource(Source):
         no_compiler = "set_config('jit', 'off', true)" if self._is_own_transaction else "''"
         settings = ", ".join(f"current_setting('{name}')" for name in Session.SETTINGS)
         sql = (
-            f"SELECT ARRAY[{settings}, {no_compiler}], query.*"
+            f"SELECT ARRAY[{settings}, {no_compiler}], {make_postgresql_array()}, query.*"
             f" FROM (SELECT) AS nothing LEFT JOIN ({plan.sql}\n) AS query ON FALSE"
         )
         with self.connection.cursor() as cursor:
             cursor.execute(sql, plan.params)
-            style, digits, encoding, time_limit, zone, _ = cursor.fetchone()[0]
-            described = cursor.description[1:]
+            (style, digits, encoding, time_limit, zone, _), values, *_ = cursor.fetchone()
+            described = cursor.description[2:]
+            self.session = PostgreSQLSession(values)
             columns = {
                 position: Column(
                     oid=described[position].type_code,
