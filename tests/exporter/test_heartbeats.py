@@ -29,7 +29,7 @@ pytest_plugins = ["exporter.faults.fixtures"]
 pytestmark = [*commits, pytest.mark.external]
 
 SLOW = "exporter.faults.slow"
-TABLES = ("exporter_queryexport", "testapp_author")
+TABLES = ("exporter_queryexport", "exporter_leftover", "testapp_author")
 PORTS = {"postgresql": 5432, "mysql": 3306}
 BEATS = "SELECT row_count, progress_percent FROM {}.exporter_queryexport"
 

@@ -323,7 +323,7 @@ def test_disk_that_dies_in_a_save_is_cleaned_when_it_is_well_again(
 @pytest.fixture
 def away(monkeypatch):
     """Have so many queries to our tables fail, from the first on that holds a text."""
-    monkeypatch.setattr(pipeline, "RETRY_DELAYS", (0,))
+    monkeypatch.setattr(pipeline, "PATIENCE", 0)
 
     class Away:
         begins_at = None
@@ -373,7 +373,7 @@ def test_name_stays_with_the_row_where_it_cannot_be_remembered(
 ):
     with monkeypatch.context() as patch:
         patch.setattr(LeftoverQuerySet, "remember", mock.Mock(side_effect=OperationalError))
-        patch.setattr(pipeline, "RETRY_DELAYS", ())
+        patch.setattr(pipeline, "PATIENCE", 0)
         export = fail_to_export("named.csv")
         assert export.state == ExportState.FAIL
         assert export.path_key
