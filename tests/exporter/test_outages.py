@@ -147,6 +147,7 @@ def assert_left_to_recovery(export, box, attempt=1):
 
 
 @needs_server
+@needs_proxy
 def test_second_fault_is_not_the_end(authors, box, spy, refuse, caplog, remains):
     """The server refuses to hear of the next attempt, and would take a failure."""
     spy(partial(break_once, calls=itertools.count()))
@@ -161,8 +162,6 @@ def test_second_fault_is_not_the_end(authors, box, spy, refuse, caplog, remains)
     assert remains() == [export.file.name]
 
 
-# Through psycopg2 the process waits for the proxy that it runs itself, and does not come to an end.
-@pytest.mark.only_on("psycopg", "mysql")
 def test_worker_insists_for_a_third_of_the_lease_in_all(
     authors, box, refuse, settings, monkeypatch, remains
 ):
@@ -230,6 +229,7 @@ def test_synchronous_export_leaves_its_row_to_the_recovery(authors, spy, refuse,
 
 
 @needs_server
+@needs_proxy
 def test_failure_whose_confirmation_is_lost_is_that_failure(authors, spy, refuse):
     proxy = refuse(b"ZeroDivisionError", DeafProxy)
     spy(lambda number: 1 / 0)

@@ -253,10 +253,13 @@ class PostgreSQLSource(Source):
             cursor.copy_expert(sql, lines)
             lines.flush()
         except BaseException as error:
+            if self.connection.connection.closed:
+                # A server that is away answers no cancel, which would stop the whole process.
+                if isinstance(error, self.driver.Error):
+                    raise self.driver.OperationalError(str(error)) from error
+                raise
             # The next statement reads what is left of the result, so let there be nothing left.
             self.interrupt()
-            if isinstance(error, self.driver.Error) and self.connection.connection.closed:
-                raise self.driver.OperationalError(str(error)) from error
             raise
 
     def _read(self, cursor: Any, reader: RowReader) -> Iterator[Chunk]:
