@@ -10,4 +10,4 @@ from django_infra.exporter.registry import register
 
 if apps.is_installed("django.contrib.admin"):
     changelists = import_module("django_infra.exporter.changelists.export")
-    register(changelists.NAME)(changelists.ChangeListExport)
+    register(changelists.NAME)(changelists.ModelAdminExport)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.apps import apps
@@ -26,7 +26,7 @@ from django_infra.exporter.admin.change_list_page import (
 )
 from django_infra.exporter.admin.pages import ExportPages
 from django_infra.exporter.admin.starts import make_admin_view
-from django_infra.exporter.changelists.rows import ACTION_MARK
+from django_infra.exporter.changelists.rows import ACTION_MARK, Listing
 from django_infra.exporter.exceptions import (
     ExportNotPermitted,
     InvalidExport,
@@ -66,18 +66,16 @@ def export_selected(
     is_across = ActionForm.base_fields["select_across"].to_python(request.POST.get("select_across"))
     ticked = request.POST.getlist(admin.helpers.ACTION_CHECKBOX_NAME)
     selected = None if is_across else ticked
-    query = request.GET.urlencode()
-    link = _make_link(model_admin, query, selected)
-    if len(link) <= MAX_URL_LENGTH:
-        return HttpResponseRedirect(link)
-    return _show(model_admin, request, query=query, selected=selected)
+    listing = Listing(model_admin, request, request.GET.urlencode(), selected)
+    link = _make_link(listing)
+    return HttpResponseRedirect(link) if len(link) <= MAX_URL_LENGTH else _show(listing)
 
 
-def _make_link(model_admin: admin.ModelAdmin[Any], query: str, selected: list[str] | None) -> str:
-    asked: dict[str, Any] = {QUERY: query}
-    if selected is not None:
-        asked |= {IS_SELECTION: "1", SELECTED: selected}
-    return f"{get_url(model_admin)}?{urlencode(asked, doseq=True)}"
+def _make_link(listing: Listing) -> str:
+    asked: dict[str, Any] = {QUERY: listing.query}
+    if listing.selected is not None:
+        asked |= {IS_SELECTION: "1", SELECTED: listing.selected}
+    return f"{get_url(listing.model_admin)}?{urlencode(asked, doseq=True)}"
 
 
 setattr(export_selected, ACTION_MARK, True)
@@ -103,14 +101,12 @@ def change_list_view(
         raise Http404(f"No {app_label}.{model_name} is registered.") from error
     if request.method == "POST":
         query, selected = request.POST.get(QUERY, ""), _read_selected(request.POST)
-        return _show(
-            model_admin, request, query=query, selected=selected, export_admin=export_admin
-        )
+        return _show(Listing(model_admin, request, query, selected), export_admin)
     if QUERY not in request.GET:
         # The change list's own, in which any name may be a filter's.
-        return _show(model_admin, request, query=request.GET.urlencode(), selected=None)
+        return _show(Listing(model_admin, request, request.GET.urlencode()))
     query, selected = request.GET[QUERY], _read_selected(request.GET)
-    return _show(model_admin, request, query=query, selected=selected)
+    return _show(Listing(model_admin, request, query, selected))
 
 
 def _read_selected(data: QueryDict) -> list[str] | None:
@@ -129,47 +125,36 @@ def _read_keys(text: str) -> list[str]:
     return keys
 
 
-def _show(
-    model_admin: admin.ModelAdmin[Any],
-    request: HttpRequest,
-    *,
-    query: str,
-    selected: Sequence[str] | None,
-    export_admin: ExportPages | None = None,
-) -> HttpResponse:
+def _show(listing: Listing, export_admin: ExportPages | None = None) -> HttpResponse:
     """Answer with the page, or with what it starts where an admin of exports is given."""
     try:
-        page = ChangeListPage(model_admin, request, query=query, selected=selected)
+        page = ChangeListPage(listing)
     except ExportNotPermitted:
         raise
     except OtherRows as error:
-        return _refuse_rows(model_admin, request, error, query)
+        return _refuse_rows(listing, error)
     except InvalidExport:
         message = gettext("These rows cannot be exported: the change list does not show them.")
-        return _refuse(model_admin, request, message)
-    if selected is not None and not selected:
-        return _refuse(model_admin, request, gettext("No row is selected."), query=page.query)
-    page.bind(None if export_admin is None else request.POST)
+        return _refuse(replace(listing, query=""), message)
+    if listing.selected is not None and not listing.selected:
+        return _refuse(listing, gettext("No row is selected."))
+    page.bind(None if export_admin is None else listing.request.POST)
     try:
         if export_admin is not None:
             return page.start(export_admin) or page.render()
         page.check()
     except InvalidParams as error:
-        return _refuse_rows(model_admin, request, error, page.query)
+        return _refuse_rows(listing, error)
     return page.render()
 
 
-def _refuse_rows(
-    model_admin: admin.ModelAdmin[Any], request: HttpRequest, error: InvalidParams, query: str
-) -> HttpResponse:
+def _refuse_rows(listing: Listing, error: InvalidParams) -> HttpResponse:
     logger.error("The rows cannot be exported. %s", error)
     reason = error.reason if isinstance(error, OtherRows) else gettext(NOT_SET_UP)
     message = gettext("These rows cannot be exported: %(reason)s. Ask whoever runs the site.")
-    return _refuse(model_admin, request, message % {"reason": reason}, query=query)
+    return _refuse(listing, message % {"reason": reason})
 
 
-def _refuse(
-    model_admin: admin.ModelAdmin[Any], request: HttpRequest, message: str, *, query: str = ""
-) -> HttpResponse:
-    model_admin.message_user(request, message, messages.ERROR)
-    return HttpResponseRedirect(get_change_list_url(model_admin, query))
+def _refuse(listing: Listing, message: str) -> HttpResponse:
+    listing.model_admin.message_user(listing.request, message, messages.ERROR)
+    return HttpResponseRedirect(get_change_list_url(listing.model_admin, listing.query))

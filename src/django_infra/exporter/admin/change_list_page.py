@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.admin import ModelAdmin
 from django.db import DatabaseError
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.formats import number_format
@@ -32,7 +31,7 @@ from django_infra.exporter.admin.starts import run, start
 from django_infra.exporter.changelists.export import NAME, capture, make_params
 from django_infra.exporter.changelists.groups import ColumnGroup, list_columns
 from django_infra.exporter.changelists.offers import get_computed_names, list_groups
-from django_infra.exporter.changelists.rows import clean_query, get_rows
+from django_infra.exporter.changelists.rows import Listing, clean_query
 from django_infra.exporter.changelists.statements import Statement, get_time
 from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import (
@@ -52,22 +51,12 @@ VIEW = "admin:exporter_queryexport_change_list"
 class ChangeListPage:
     """Rows that a change list shows, and how a user wants them exported."""
 
-    def __init__(
-        self,
-        model_admin: ModelAdmin[Any],
-        request: HttpRequest,
-        *,
-        query: str,
-        selected: Sequence[str] | None,
-    ) -> None:
-        self.model_admin = model_admin
-        self.request = request
-        self.query = clean_query(query)
-        self.selected = selected
+    def __init__(self, listing: Listing) -> None:
+        self.listing = listing
         since = get_time()
-        self.rows = get_rows(model_admin, request, query=self.query, selected=selected)
+        self.rows = listing.get_rows()
         until = get_time()
-        self.groups = list_groups(model_admin, request, self.rows)
+        self.groups = list_groups(listing, self.rows)
         self.count = _count(self.rows)
         self.statement = Statement.read(self.rows, since=since, until=until)
 
@@ -78,18 +67,12 @@ class ChangeListPage:
 
     def check(self) -> None:
         """Raise InvalidParams if a worker would not see these rows."""
-        capture(
-            self.model_admin,
-            self.request,
-            query=self.query,
-            selected=self.selected,
-            shown=self.statement,
-        )
+        capture(self.listing, self.statement)
 
     def bind(self, data: Any) -> None:
         """Make the forms, unbound if ``data`` is None: then they say what was asked last time."""
         formats = list(get_formats())
-        last = remember(self.model_admin, self.request, self.groups, formats)
+        last = remember(self.listing, self.groups, formats)
         self.form = ChangeListExportForm(
             data, groups=self.groups, formats=formats, initial=last.initial
         )
@@ -106,7 +89,7 @@ class ChangeListPage:
         begin = run if self.is_small else start
         params = self._make_params(options_form.cleaned_data if options_form else {})
         try:
-            return begin(export_admin, self.request, NAME, params, format)
+            return begin(export_admin, self.listing.request, NAME, params, format)
         except (InvalidExport, HandoverFailed) as error:
             add_errors(self.form, error)
             return None
@@ -114,10 +97,7 @@ class ChangeListPage:
     def _make_params(self, options: dict[str, Any]) -> dict[str, Any]:
         chosen, columns = self.form.get_chosen(), list_columns(self.groups)
         return make_params(
-            self.model_admin,
-            self.request,
-            query=self.query,
-            selected=self.selected,
+            self.listing,
             columns=chosen,
             titles={path: columns[path].header for path in chosen},
             headers=self.form.cleaned_data["headers"],
@@ -126,35 +106,32 @@ class ChangeListPage:
         )
 
     def render(self) -> HttpResponse:
-        site, opts = self.model_admin.admin_site, self.model_admin.opts
-        self.request.current_app = site.name
+        request, model_admin = self.listing.request, self.listing.model_admin
+        query = self.listing.cleaned_query
+        site, opts = model_admin.admin_site, model_admin.opts
+        request.current_app = site.name
         title = gettext("Export %(name)s") % {"name": opts.verbose_name_plural}
         context = {
-            **site.each_context(self.request),
+            **site.each_context(request),
             "title": title,
             "subtitle": None,
             "opts": opts,
             **trace(site, opts, (gettext("Export"), None)),
-            "url": get_url(self.model_admin),
-            "change_list_url": get_change_list_url(self.model_admin, self.query),
-            "query": self.query,
-            "selected": self.selected,
-            "keys": json.dumps(self.selected),
-            "matching": self._describe_query(),
+            "url": get_url(model_admin),
+            "change_list_url": get_change_list_url(model_admin, query),
+            "query": query,
+            "selected": self.listing.selected,
+            "keys": json.dumps(self.listing.selected),
+            # The filters say nothing of rows that were ticked one by one.
+            "matching": describe_query(self.listing) if self.listing.selected is None else [],
             "count": self.count,
             "number": number_format(self.count, force_grouping=True),
             "is_small": self.is_small,
             "is_awaited": not self.is_small and get_runner().works_at_once,
-            "computed": get_computed_names(self.model_admin, self.request, self.groups),
+            "computed": get_computed_names(self.listing, self.groups),
             **self._get_form_context(),
         }
-        return TemplateResponse(self.request, TEMPLATE, context)
-
-    def _describe_query(self) -> list[str]:
-        """Return what the rows match, unless they were ticked one by one."""
-        if self.selected is not None:
-            return []
-        return describe_query(self.model_admin, self.request, self.query)
+        return TemplateResponse(request, TEMPLATE, context)
 
     def _get_form_context(self) -> dict[str, Any]:
         form, chosen = self.form, self.form.get_chosen()

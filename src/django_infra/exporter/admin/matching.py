@@ -9,21 +9,17 @@ from urllib.parse import parse_qsl
 from django.contrib.admin import ListFilter, ModelAdmin
 from django.contrib.admin.utils import label_for_field
 from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR, ChangeList
-from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
-from django_infra.exporter.changelists.requests import turn_request
-from django_infra.exporter.changelists.rows import clean_query, open_change_list
+from django_infra.exporter.changelists.rows import Listing
 
 
-def describe_query(model_admin: ModelAdmin[Any], request: HttpRequest, query: str) -> list[str]:
+def describe_query(listing: Listing) -> list[str]:
     """Return the search and each of the filters that choose among the rows."""
-    cleaned = clean_query(query)
-    params = parse_qsl(cleaned)
+    params = parse_qsl(listing.cleaned_query)
     if all(key == ORDER_VAR for key, _value in params):
         return []
-    turned = turn_request(request, model_admin, query=cleaned)
-    return list(_describe(open_change_list(model_admin, turned), params))
+    return list(_describe(listing.open(listing.get_own_request()), params))
 
 
 def _describe(change_list: ChangeList, params: list[tuple[str, str]]) -> Iterator[str]:

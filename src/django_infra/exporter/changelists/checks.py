@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.apps import AppConfig
@@ -12,7 +11,7 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.urls import get_resolver
 
 from django_infra.exporter.changelists.requests import get_hook, has_urls
-from django_infra.exporter.changelists.rows import ACTION_MARK
+from django_infra.exporter.changelists.rows import has_export_action
 from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import InvalidSetting
 
@@ -137,18 +136,13 @@ def check_admin_columns(
 
 def _list_offering(site: AdminSite) -> list[str]:
     """Return the models whose change lists have a URL and the action."""
+    admins: Mapping[Any, Any] = site._registry
     return [
         model._meta.label
-        for model, model_admin in site._registry.items()
-        if _has_action(model_admin) and has_urls(model_admin)
+        for model, model_admin in admins.items()
+        # Its actions for whatever request.
+        if has_export_action(model_admin._get_base_actions()) and has_urls(model_admin)
     ]
-
-
-def _has_action(model_admin: Any) -> bool:
-    # For whatever request; a tuple before Django 6.1.
-    actions = model_admin._get_base_actions()
-    functions = [getattr(each, "func", None) or each[0] for each in actions]
-    return any(hasattr(inspect.unwrap(function), ACTION_MARK) for function in functions)
 
 
 def _is_integer(value: Any) -> bool:

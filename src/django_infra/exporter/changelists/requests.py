@@ -1,4 +1,4 @@
-"""The request that a change list is rebuilt for, long after the one that asked for it."""
+"""Make the request that a change list is rebuilt for, long after the one that asked for it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from django.utils.datastructures import MultiValueDict
 
 from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import InvalidParams, InvalidSetting
+from django_infra.exporter.named import User
 from django_infra.exporter.plugins import import_subclass
 
 SITE = "sites.Site"
@@ -91,18 +92,18 @@ def restore(request: HttpRequest, captured: dict[str, Any]) -> AbstractContextMa
     )
 
 
-def make_request(model_admin: ModelAdmin[Any], user: Any, *, query: str) -> HttpRequest:
+def make_request(model_admin: ModelAdmin[Model], user: User, *, query: str) -> HttpRequest:
     """Return a GET of the change list by the user, as a worker can make it."""
     request = HttpRequest()
     request.META = {"SERVER_NAME": "localhost", "SERVER_PORT": "80"}
-    request.user = user
+    request.user = cast(Any, user)
     if apps.is_installed("django.contrib.sessions"):
         request.session = import_module(settings.SESSION_ENGINE).SessionStore()
     _lead(request, model_admin, query)
     return request
 
 
-def has_urls(model_admin: ModelAdmin[Any]) -> bool:
+def has_urls(model_admin: ModelAdmin[Model]) -> bool:
     """Tell whether the URL of the change list leads to this admin of the model."""
     request = HttpRequest()
     try:
@@ -113,7 +114,9 @@ def has_urls(model_admin: ModelAdmin[Any]) -> bool:
     return getattr(cast(Any, request).resolver_match.func, "model_admin", None) is model_admin
 
 
-def turn_request(request: HttpRequest, model_admin: ModelAdmin[Any], *, query: str) -> HttpRequest:
+def turn_request(
+    request: HttpRequest, model_admin: ModelAdmin[Model], *, query: str
+) -> HttpRequest:
     """Return a GET of the change list with all that middleware has added to the request."""
     turned = copy.copy(request)
     _lead(turned, model_admin, query)
@@ -137,7 +140,7 @@ class _Messages(BaseStorage):
         self.said.append(str(message))
 
 
-def _lead(request: Any, model_admin: ModelAdmin[Any], query: str) -> None:
+def _lead(request: Any, model_admin: ModelAdmin[Model], query: str) -> None:
     """Make the request one for the change list."""
     opts, site = model_admin.opts, model_admin.admin_site
     name = f"admin:{opts.app_label}_{opts.model_name}_changelist"

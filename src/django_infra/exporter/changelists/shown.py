@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from typing import Any
 
-from django.contrib.admin import ModelAdmin
 from django.db import models
 from django.forms.models import _get_foreign_key
-from django.http import HttpRequest
 
 from django_infra.exporter.changelists.overrides import (
     FORMSET_METHODS,
@@ -20,6 +18,7 @@ from django_infra.exporter.changelists.overrides import (
 )
 from django_infra.exporter.changelists.pages import Page, ask, has_every_row
 from django_infra.exporter.changelists.relations import Relation
+from django_infra.exporter.changelists.rows import Listing
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,8 @@ class Inline:
 class Shown:
     """What the site of a change list shows to the user; each model is looked at once."""
 
-    def __init__(self, model_admin: ModelAdmin[Any], request: HttpRequest, *, using: str) -> None:
-        self.model_admin = model_admin
-        self.request = request
+    def __init__(self, listing: Listing, *, using: str) -> None:
+        self.listing = listing
         # The database of the rows, and of all that a join finds.
         self.using = using
         self.list_fields = cache(self._list_fields)
@@ -45,7 +43,8 @@ class Shown:
 
     def list_own_fields(self) -> list[Any]:
         """Return the fields of the rows of the change list, whose list the user sees."""
-        fields = Page(self.model_admin, self.request).list_fields(self.model_admin.model)
+        model_admin = self.listing.model_admin
+        fields = Page(model_admin, self.listing.request).list_fields(model_admin.model)
         return [field for field in fields if self._may_have_key(field)]
 
     def _list_fields(self, model: type[models.Model], came_by: Any = None) -> list[Any]:
@@ -121,14 +120,14 @@ class Shown:
     def _admins(self) -> Mapping[Any, Sequence[Any]]:
         """Return the admins of each model and of its proxies."""
         found: dict[Any, list[Any]] = defaultdict(list)
-        for model, model_admin in self.model_admin.admin_site._registry.items():
+        for model, model_admin in self.listing.model_admin.admin_site._registry.items():
             found[_get_concrete(model)].append(model_admin)
         return found
 
     @cached_property
     def _pages(self) -> Mapping[Any, Page]:
-        admins = self.model_admin.admin_site._registry.values()
-        return {each: Page(each, self.request) for each in admins}
+        admins = self.listing.model_admin.admin_site._registry.values()
+        return {each: Page(each, self.listing.request) for each in admins}
 
     @cached_property
     def _inline_pages(self) -> Mapping[Any, Sequence[Page]]:
@@ -140,13 +139,13 @@ class Shown:
                 continue
             nothing: list[Any] = []
             for source in ask(model_admin, partial(self._open_inlines, model_admin), nothing):
-                inline = Page(source, self.request, parent=page)
+                inline = Page(source, self.listing.request, parent=page)
                 if inline.is_declared_same or are_djangos(source.formset, FORMSET_METHODS):
                     found[_get_concrete(source.model)].append(inline)
         return found
 
     def _open_inlines(self, model_admin: Any) -> list[Any]:
-        sources = model_admin.get_inline_instances(self.request, model_admin.model())
+        sources = model_admin.get_inline_instances(self.listing.request, model_admin.model())
         # Generic ones have no foreign key that a query could follow.
         return [source for source in sources if not hasattr(source, "ct_field")]
 
