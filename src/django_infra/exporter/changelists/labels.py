@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import partial, partialmethod
+from functools import partialmethod
 from typing import Any
 
 from django.db import models
@@ -18,7 +18,7 @@ from django.utils.hashable import make_hashable
 MAX_INTEGER = 2**63 - 1
 
 
-def has_own_display(model: type[models.Model], field: Any) -> bool:
+def has_own_display(model: type[models.Model], field: models.Field[object, object]) -> bool:
     """Tell whether the model, and not Django, says what its values are called."""
     method = inspect.getattr_static(model, f"get_{field.name}_display", None)
     if method is None:
@@ -27,12 +27,12 @@ def has_own_display(model: type[models.Model], field: Any) -> bool:
     return not (isinstance(method, partialmethod) and method.func is django_method)
 
 
-def has_label_of_nothing(field: Any) -> bool:
+def has_label_of_nothing(field: models.Field[object, object]) -> bool:
     """Tell whether NULL has a label, by which a row is not told from none."""
     return field.null and any(value is None for value, _ in field.flatchoices)
 
 
-def make_label(path: str, field: Any, *, vendor: str) -> Combinable:
+def make_label(path: str, field: models.Field[object, object], *, vendor: str) -> Combinable:
     """Return the expression whose values are the labels of the field at the path."""
     labels = {
         value: force_str(label, strings_only=True)
@@ -43,7 +43,19 @@ def make_label(path: str, field: Any, *, vendor: str) -> Combinable:
         labels.pop(None, None)
     # Elsewhere equality depends on collations, and texts are made in other ways than Python's.
     cases = _find_cases(field, labels) if vendor == "postgresql" else None
-    return Label(F(path), labels) if cases is None else _make_case(path, field, cases)
+    if cases is None:
+        return Label(F(path), labels)
+    # Columns can have collations that take one text for another.
+    is_text = isinstance(field, models.CharField | models.TextField)
+    column = Collate(F(path), "C") if is_text else F(path)
+    whens = [
+        When(
+            IsNull(F(path), True) if value is None else Exact(column, Value(value)),
+            then=Value(label),
+        )
+        for value, label in cases.items()
+    ]
+    return Case(*whens, default=Cast(F(path), CharField()), output_field=CharField())
 
 
 class Label(ExpressionWrapper):  # type: ignore[type-arg]  # no generic at run time
@@ -62,22 +74,20 @@ class Label(ExpressionWrapper):  # type: ignore[type-arg]  # no generic at run t
 
     def get_db_converters(self, connection: Any) -> list[Callable[..., Any]]:
         column: Any = self.expression
-        converters = [
-            *connection.ops.get_db_converters(column),
-            *column.get_db_converters(connection),
-        ]
-        return [*(partial(_convert, each, column) for each in converters), self._get_label]
+        own = [*connection.ops.get_db_converters(column), *column.get_db_converters(connection)]
 
-    def _get_label(self, value: Any, expression: Any, connection: Any) -> Any:
-        # What is no choice any more stays as it is.
-        return force_str(self.labels.get(make_hashable(value), value), strings_only=True)
+        def convert(value: Any, expression: Any, connection: Any) -> Any:
+            for converter in own:
+                value = converter(value, column, connection)
+            # What is no choice any more stays as it is.
+            return force_str(self.labels.get(make_hashable(value), value), strings_only=True)
 
-
-def _convert(converter: Any, column: Any, value: Any, expression: Any, connection: Any) -> Any:
-    return converter(value, column, connection)
+        return [convert]
 
 
-def _find_cases(field: Any, labels: Mapping[Any, Any]) -> dict[Any, str] | None:
+def _find_cases(
+    field: models.Field[object, object], labels: Mapping[Any, Any]
+) -> dict[Any, str] | None:
     """Return the labels by value, or None unless SQL finds them as Python does."""
     kind = type(field)
     if kind.__module__ != "django.db.models.fields" or not all(map(_is_text, labels.values())):
@@ -102,18 +112,3 @@ def _is_text(value: Any) -> bool:
     if type(value) is not str or "\0" in value:
         return False
     return not any("\ud800" <= character <= "\udfff" for character in value)
-
-
-def _make_case(path: str, field: Any, cases: Mapping[Any, str]) -> Case:
-    text = CharField()
-    is_text = isinstance(field, models.CharField | models.TextField)
-    # Columns can have collations that take one text for another.
-    column: Any = Collate(F(path), "C") if is_text else F(path)
-    whens = [
-        When(
-            IsNull(F(path), True) if value is None else Exact(column, Value(value)),
-            then=Value(label),
-        )
-        for value, label in cases.items()
-    ]
-    return Case(*whens, default=Cast(F(path), text), output_field=text)

@@ -54,10 +54,17 @@ def find_moment_fault(
     except (TypeError, ValueError):
         # A text that never was one, or one with a zone and one without.
         return OtherRows.of_query()
-    # Of two times of day that are alike the day has moved; midnight is that of the day itself.
-    if _is_date(first) or moved % timedelta(days=1) == timedelta(0) or _is_same_time(before, after):
+    # A day is not the clock's, nor a time of day that stays while its day moves.
+    if _is_date(first) or moved % timedelta(days=1) == timedelta(0):
         return OtherRows.of_date()
-    unit = _get_unit(before, after)
+    zone = timezone.get_current_timezone()
+    times = [(each.astimezone(zone) if each.tzinfo else each).time() for each in (before, after)]
+    # It stays also where summer time has begun or ended between the two.
+    if times[0] == times[1]:
+        return OtherRows.of_date()
+    start = START if before.tzinfo is None else START.replace(tzinfo=UTC)
+    # Every time is a multiple of the last unit, a microsecond.
+    unit = next(unit for unit in UNITS if not ((before - start) % unit or (after - start) % unit))
     if shortest - unit <= moved <= longest + unit:
         return None
     return OtherRows.of_time(moved, longest)
@@ -73,18 +80,3 @@ def _parse(text: str) -> datetime:
 
 def _is_date(text: str) -> bool:
     return len(text) == len("2000-01-01") and ":" not in text
-
-
-def _is_same_time(before: datetime, after: datetime) -> bool:
-    if before.tzinfo is None or after.tzinfo is None:
-        return before.time() == after.time()
-    zone = timezone.get_current_timezone()
-    return before.astimezone(zone).time() == after.astimezone(zone).time()
-
-
-def _get_unit(before: datetime, after: datetime) -> timedelta:
-    start = START if before.tzinfo is None else START.replace(tzinfo=UTC)
-    for unit in UNITS:
-        if not (before - start) % unit and not (after - start) % unit:
-            return unit
-    raise AssertionError("Every time is a multiple of a microsecond.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.crypto import salted_hmac
 
 from django_infra.exporter.conf import conf
@@ -11,7 +12,7 @@ from django_infra.exporter.conf import conf
 SALT = "django_infra.exporter.changelists.sessions"
 
 
-def read_session(connection: Any) -> dict[str, str]:
+def read_session(connection: BaseDatabaseWrapper) -> dict[str, str]:
     """Return search path, role and digests of the variables that EXPORTER_SESSION_SETTINGS names.
 
     The job carries them, and a variable may hold what is nobody else's to read.
@@ -27,21 +28,19 @@ def read_session(connection: Any) -> dict[str, str]:
     else:
         return {}
     return {
-        name: _make_digest(value) if name in variables else str(value)
+        name: salted_hmac(SALT, str(value), algorithm="sha256").hexdigest()
+        if name in variables
+        else str(value)
         for name, value in zip(names, values, strict=True)
         if value is not None
     }
-
-
-def _make_digest(value: Any) -> str:
-    return salted_hmac(SALT, str(value), algorithm="sha256").hexdigest()
 
 
 def _is_of_mysql(name: str) -> bool:
     return name.startswith("@")
 
 
-def _fetch(connection: Any, columns: str, params: list[str]) -> tuple[Any, ...]:
+def _fetch(connection: BaseDatabaseWrapper, columns: str, params: list[str]) -> tuple[Any, ...]:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {columns}", params)
         found: tuple[Any, ...] = cursor.fetchone()
