@@ -1,4 +1,4 @@
-"""Columns as a page offers them, by the model that they are of."""
+"""Group columns as a page offers them, by the model that they are of."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from django_infra.exporter.changelists.groups import (
     tell_apart,
 )
 from django_infra.exporter.changelists.pages import may_hold_password
-from django_infra.exporter.changelists.related import RelatedGroups
+from django_infra.exporter.changelists.related import RelatedGroups, Way
 from django_infra.exporter.changelists.rows import Listing
 from django_infra.exporter.changelists.shown import Shown
 from django_infra.exporter.columns import AnyQuerySet
@@ -51,7 +51,7 @@ def list_groups(
             make_group(model_admin.model, fields),
             label=str(capfirst(model_admin.opts.verbose_name)),
         ),
-        *related.list_groups(model_admin.model, fields, depth=conf.admin_related_depth),
+        *related.list_groups(Way(model_admin.model, fields), depth=conf.admin_related_depth),
     ]
     # A path that is also the name of an annotation would lead to that.
     if annotated := {*rows.query.annotations, *rows.query.extra}:

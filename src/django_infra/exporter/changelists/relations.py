@@ -1,4 +1,4 @@
-"""What a row leads to at most one of."""
+"""List the relations by which a row leads to at most one other."""
 
 from __future__ import annotations
 
