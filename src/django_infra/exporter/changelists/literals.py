@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.backends.base.base import BaseDatabaseWrapper
+
 # Those of one type and value are one literal everywhere.
 PLAIN = (bool, bytes, float, int, str, type(None))
 
 
-def compose_literal(value: Any, connection: Any) -> str:
+def compose_literal(value: Any, connection: BaseDatabaseWrapper) -> str:
     """Return what tells the literal from every other one of its database."""
     if type(value) in PLAIN:
         return f"{type(value).__name__}:{value!r}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
 
 from django.utils import timezone
 
@@ -26,7 +25,7 @@ UNITS = (
 START = datetime(1970, 1, 1)
 
 
-def make_moment(value: Any) -> str | None:
+def make_moment(value: object) -> str | None:
     """Return a date or time in ISO format, or None for any other literal."""
     if isinstance(value, datetime | date | time):
         return value.isoformat()

@@ -113,8 +113,9 @@ class Page:
             return []
         return [field for field in model._meta.concrete_fields if self._shows(field)]
 
-    def list_inlines(self) -> list[Page]:
-        """Return the inlines that may stand on the pages of all rows."""
+    @cached_property
+    def inlines(self) -> list[Page]:
+        """The inlines that may stand on the pages of all rows."""
         source = self.source
         is_djangos = are_djangos(source, INLINE_METHODS)
         if not (self.is_declared_same or (is_djangos and source.inlines)):
@@ -185,13 +186,14 @@ class Page:
         return bool(ask(self.source, lambda: may_view(self.request), False))
 
     @cached_property
-    def _hidden(self) -> set[str]:
+    def hidden(self) -> set[str]:
+        """Names that the form or an export is not to have."""
         exclude = ask(self.source, lambda: self.source.get_exclude(self.request, None), ()) or ()
         return {*exclude, *getattr(self.source, "export_exclude", ())}
 
     def _shows(self, field: Field) -> bool:
         source, form = self.source, self._form
-        if may_hold_password(field.name, field) or field.name in self._hidden:
+        if may_hold_password(field.name, field) or field.name in self.hidden:
             return False
         formfield = form.form_class and form.form_class.base_fields.get(field.name)
         if isinstance(getattr(formfield, "widget", None), PASSWORD_WIDGETS):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
-from django.contrib.admin import ModelAdmin
 from django.db import models
 
 from django_infra.exporter.changelists.inputs import Field
@@ -67,9 +67,8 @@ class Shown:
         """Return the names of the fields that pages of rows to which a relation leads show."""
         if not self.is_whole(model):
             return frozenset()
-        admins = self._admins[_get_concrete(model)]
-        pages = [page for each in admins if (page := self._pages[each]).is_listed]
-        pages = [page for page in pages if page.shows_every_row]
+        own = self._pages[model._meta.concrete_model]
+        pages = [page for page in own if page.is_listed and page.shows_every_row]
         pages += [
             inline.page
             for inline in self._list_inlines(model)
@@ -77,16 +76,18 @@ class Shown:
             if inline.key == came_by or not inline.key.null
         ]
         names = {field.name for page in pages for field in page.list_fields(model)}
-        kept_back = {name for each in admins for name in getattr(each, "export_exclude", ())}
+        kept_back = {name for page in own for name in getattr(page.source, "export_exclude", ())}
         return frozenset(names - kept_back)
 
     def _find_inlines(self, model: type[models.Model]) -> Sequence[Inline]:
         """Return the inlines of which the user sees the same on the pages of all rows."""
         return [
-            Inline(page, key)
-            for parent, page in self._inline_pages[_get_concrete(model)]
-            if parent.shows_every_row and page.has_form
-            if (key := page.find_key()) is not None and page.shows_every_row
+            Inline(inline, key)
+            for page in itertools.chain(*self._pages.values())
+            for inline in page.inlines
+            if inline.source.model._meta.concrete_model is model._meta.concrete_model
+            if page.shows_every_row and inline.has_form
+            if (key := inline.find_key()) is not None and inline.shows_every_row
         ]
 
     def _may_have_key(self, field: Any) -> bool:
@@ -97,27 +98,10 @@ class Shown:
         return not target.is_relation and target.name in self._find_names(target.model, None)
 
     @cached_property
-    def _pages(self) -> Mapping[ModelAdmin[Any], Page]:
-        request, site = self.listing.request, self.listing.model_admin.admin_site
-        return {each: Page(each, request, using=self.using) for each in site._registry.values()}
-
-    @cached_property
-    def _admins(self) -> Mapping[type[models.Model], Sequence[ModelAdmin[Any]]]:
-        """The admins of each model and of its proxies."""
+    def _pages(self) -> Mapping[Any, Sequence[Page]]:
+        """The pages of the admins of each model and of its proxies."""
         found = defaultdict(list)
         for model, model_admin in self.listing.model_admin.admin_site._registry.items():
-            found[_get_concrete(model)].append(model_admin)
+            page = Page(model_admin, self.listing.request, using=self.using)
+            found[model._meta.concrete_model].append(page)
         return found
-
-    @cached_property
-    def _inline_pages(self) -> Mapping[type[models.Model], Sequence[tuple[Page, Page]]]:
-        """The inlines of each model and of its proxies, each with the page that it stands on."""
-        found = defaultdict(list)
-        for page in self._pages.values():
-            for inline in page.list_inlines():
-                found[_get_concrete(inline.source.model)].append((page, inline))
-        return found
-
-
-def _get_concrete(model: type[models.Model]) -> Any:
-    return model._meta.concrete_model
