@@ -122,7 +122,7 @@ def _list_offering(site: AdminSite) -> list[str]:
     return [
         model._meta.label
         for model, model_admin in admins.items()
-        # Its actions for whatever request.
+        # What a request may be offered depends on it, so that all actions count here.
         if has_export_action(model_admin._get_base_actions()) and has_urls(model_admin)
     ]
 

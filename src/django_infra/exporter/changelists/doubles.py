@@ -6,14 +6,15 @@ rows that differ may be alike. So DISTINCT goes, and with it the joins that made
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import FieldError
-from django.db.models import F, OuterRef, Subquery
+from django.db.models import F, Model, OuterRef, Subquery
 from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import Col, RawSQL
+from django.db.models.options import Options
 from django.db.models.sql import Query
 
 from django_infra.exporter.columns import AnyQuerySet
@@ -44,7 +45,7 @@ def list_once(change_list: ChangeList) -> AnyQuerySet:
             if _leads_to_many(name, query, query.get_meta()):
                 raise OtherRows.of_doubles(name)
     if not many or query.group_by is not None:
-        # Without such a join, or with groups, there is one row for each key.
+        # Without such a join, or with groups, there is one row for each key already.
         return _clear_distinct(rows)
     found = _get_base(change_list.root_queryset, rows)
     found = found.filter(pk__in=rows.order_by().values("pk")).order_by(*query.order_by)
@@ -56,7 +57,7 @@ def _get_base(root: AnyQuerySet, rows: AnyQuerySet) -> AnyQuerySet:
     """Return all rows without a double, and with the annotations of those that are looked for."""
     if root.query.annotations == rows.query.annotations and not _find_many(root.query):
         return _clear_distinct(root)
-    # Whoever searches may have annotated the rows anew.
+    # The root cannot be taken where a search has annotated the rows anew.
     if rows.query.extra or rows.query.extra_tables:
         raise OtherRows.of_doubles("extra()")
     everything = rows.model._base_manager.using(rows.db).all()
@@ -74,10 +75,11 @@ def _clear_distinct(rows: AnyQuerySet) -> AnyQuerySet:
     return rows
 
 
-def _find_many(query: Any) -> set[str]:
+def _find_many(query: Query) -> set[str]:
     """Return the aliases of tables that can have several rows for one of the model's."""
     many: set[str] = set(query.extra_tables)
-    for alias, table in query.alias_map.items():
+    tables: Mapping[str, Any] = query.alias_map
+    for alias, table in tables.items():
         if query.alias_refcount[alias] and table.parent_alias is not None:
             join = table.join_field
             if table.parent_alias in many or not (join.many_to_one or join.one_to_one):
@@ -85,7 +87,7 @@ def _find_many(query: Any) -> set[str]:
     return many
 
 
-def _is_one(expression: Any, query: Any, many: set[str]) -> bool:
+def _is_one(expression: object, query: Query, many: set[str]) -> bool:
     """Tell whether the expression has one value for each row of the model."""
     if getattr(expression, "contains_over_clause", False):
         return False
@@ -104,7 +106,7 @@ def _is_one(expression: Any, query: Any, many: set[str]) -> bool:
     return True
 
 
-def _flatten(expression: Any) -> Iterator[Any]:
+def _flatten(expression: object) -> Iterator[object]:
     """Yield the parts of an expression, of which some are none themselves."""
     if hasattr(expression, "flatten"):
         yield from expression.flatten()
@@ -112,13 +114,14 @@ def _flatten(expression: Any) -> Iterator[Any]:
         yield expression
 
 
-def _leads_to_many(name: str, query: Any, opts: Any, depth: int = 5) -> bool:
+def _leads_to_many(name: str, query: Query, opts: Options[Model], depth: int = 5) -> bool:
+    """Tell whether an ordering by the name joins rows of which there may be several."""
     if name == "?" or name in query.extra or name in query.annotations:
         return False
     try:
         path, field, _targets, _rest = query.names_to_path(name.split(LOOKUP_SEP), opts)
     except FieldError:
-        # Of an annotation's value, such as a key of its JSON.
+        # The name is of a part of an annotation's value, such as a key of its JSON.
         return False
     if any(step.m2m for step in path):
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,14 +37,18 @@ HEADERS = {"verbose": _("Verbose names"), "names": _("Field names")}
 
 
 class ListField(forms.Field):
+    """Take a list of texts, as JSON or a form's hidden inputs have it."""
+
     widget = forms.MultipleHiddenInput
 
-    def to_python(self, value: Any) -> list[str]:
+    def to_python(self, value: Iterable[object] | None) -> list[str]:
         return [str(each) for each in value or ()]
 
 
 class TitlesField(forms.JSONField):
-    def validate(self, value: Any) -> None:
+    """Take the headers of columns by their paths."""
+
+    def validate(self, value: object) -> None:
         super().validate(value)
         if value is not None and not (
             isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
@@ -53,7 +57,7 @@ class TitlesField(forms.JSONField):
 
 
 class ParamsForm(forms.Form):
-    """What a job carries of a change list."""
+    """Validate what a job carries of a change list."""
 
     site = forms.CharField()
     model = forms.CharField()
@@ -62,13 +66,13 @@ class ParamsForm(forms.Form):
     is_selection = forms.BooleanField(required=False)
     selected = ListField(required=False)
     columns = ListField()
-    # What the page calls them; the worker finds out itself what it is not told.
+    # The page sends what it calls them; a worker that is not told asks all pages for it.
     titles = TitlesField(required=False)
     headers = forms.ChoiceField(choices=list(HEADERS.items()))
     options = forms.JSONField(required=False)
     request = forms.JSONField(required=False)
     middleware = forms.JSONField(required=False)
-    # The query of the page, from which a worker's may not differ.
+    # A worker's query may not differ from that of the page, which this tells.
     statement = forms.JSONField()
 
 
@@ -139,7 +143,7 @@ class ModelAdminExport(NamedExport):
                 captured=params["request"] or {},
             )
             titles, paths = params["titles"] or {}, params["columns"]
-            # A header depends on whatever else is called alike.
+            # A header depends on whatever else is called alike, so that all columns are needed.
             has_titles = params["headers"] == "names" or not titles.keys() ^ paths
             params["rebuilt"] = rebuild(captured, user, paths=paths if has_titles else None)
         rebuilt: Rebuilt = params["rebuilt"]
@@ -154,7 +158,7 @@ def make_params(
     options: Mapping[str, Any],
     titles: Mapping[str, str] | None = None,
     shown: Statement | None = None,
-) -> dict[str, Any]:
+) -> Params:
     """Return what an export of the change list is to carry.
 
     Raises ExportNotPermitted and InvalidParams, also where a worker would see other rows.
@@ -178,7 +182,7 @@ def make_params(
     }
 
 
-def capture(listing: Listing, shown: Statement) -> dict[str, Any]:
+def capture(listing: Listing, shown: Statement) -> Params:
     """Return what a worker is to have beside the user and the query string.
 
     Raises InvalidParams if it would not be shown the same rows.
@@ -186,7 +190,7 @@ def capture(listing: Listing, shown: Statement) -> dict[str, Any]:
     request, label = listing.request, listing.model_admin.opts.label
     middleware, hook = serialize(capture_middleware(request)), get_hook()
     try:
-        # As JSON gives it: with no keys but texts.
+        # What JSON gives back has no keys but texts, in a worker as here.
         added = serialize(hook.capture(request))
     except Exception as error:
         raise InvalidParams(
@@ -208,7 +212,7 @@ def capture(listing: Listing, shown: Statement) -> dict[str, Any]:
     return {"request": added, "middleware": middleware, "statement": shown.dump()}
 
 
-def renew_params(request: HttpRequest, params: Mapping[str, Any]) -> dict[str, Any]:
+def renew_params(request: HttpRequest, params: Params) -> Params:
     """Return the params for an export of the same change list by whoever requests it now.
 
     What has been captured of somebody else's request is not theirs. Raises as ``make_params()``.

@@ -9,10 +9,10 @@ from django.db import models
 
 from django_infra.exporter.changelists.overrides import are_djangos
 
-# A field of a model, whatever its values are.
+# Fields of models are typed by their values, which are all the same here.
 Field: TypeAlias = "models.Field[object, object]"
 
-# What shows any value, and what shows one of those that the field can have.
+# The first show any value, the second one of those that the field can have.
 OPEN_WIDGETS = (
     forms.ClearableFileInput,
     forms.ColorInput,

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-# Those of one type and value are one literal everywhere.
+# Every database writes these alike if type and value are the same.
 PLAIN = (bool, bytes, float, int, str, type(None))
 
 
@@ -20,7 +20,7 @@ def compose_literal(value: Any, connection: BaseDatabaseWrapper) -> str:
         return str(sql.Literal(value).as_string(connection.connection))
     if connection.vendor == "mysql":
         raw = connection.connection
-        # As the cursors of PyMySQL and of mysqlclient compose them.
+        # PyMySQL and mysqlclient compose literals by methods of their own.
         is_pymysql = type(raw).__module__.startswith("pymysql")
         return str(raw.escape(value, raw.encoders) if is_pymysql else raw.literal(value))
     if connection.vendor == "sqlite":

@@ -9,12 +9,12 @@ from django.utils import timezone
 
 from django_infra.exporter.exceptions import OtherRows
 
-# As backends write dates and times that have no literals of their own.
+# Backends write dates and times like this where they have no literals of their own.
 _TEXT = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)?(?P<between>[ T])?"
     r"(?P<time>\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?)?"
 )
-# The largest first: a time is exact to the first that it is a multiple of.
+# A time is exact to the first of which it is a multiple, so that the largest come first.
 UNITS = (
     timedelta(hours=1),
     timedelta(minutes=1),
@@ -51,14 +51,14 @@ def find_moment_fault(
         before, after = _parse(first), _parse(second)
         moved = after - before
     except (TypeError, ValueError):
-        # A text that never was one, or one with a zone and one without.
+        # One of them is no date or time, or has a zone where the other has none.
         return OtherRows.of_query()
-    # A day is not the clock's, nor a time of day that stays while its day moves.
+    # It is a day, or a fixed time on one, and neither moves with the clock.
     if _is_date(first) or moved % timedelta(days=1) == timedelta(0):
         return OtherRows.of_date()
     zone = timezone.get_current_timezone()
     times = [(each.astimezone(zone) if each.tzinfo else each).time() for each in (before, after)]
-    # It stays also where summer time has begun or ended between the two.
+    # So is a time that is alike only in its zone, where summer time has begun or ended.
     if times[0] == times[1]:
         return OtherRows.of_date()
     start = START if before.tzinfo is None else START.replace(tzinfo=UTC)

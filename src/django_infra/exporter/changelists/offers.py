@@ -27,7 +27,7 @@ from django_infra.exporter.changelists.shown import Shown
 from django_infra.exporter.columns import AnyQuerySet
 from django_infra.exporter.conf import conf
 
-# What a related row is mostly called, in place of its key.
+# A related row is mostly known by one of these, and not by its key.
 NAMES = ("name", "title", get_user_model().USERNAME_FIELD)
 
 
@@ -42,7 +42,7 @@ def list_groups(
     shown = Shown(listing, using=rows.db)
     fields = shown.list_own_fields()
     names = model_admin.get_list_display(listing.request)
-    # Those that only a query can follow are paths through relations.
+    # What neither the admin nor the model has is a path through relations.
     listed = [name for name in names if isinstance(name, str) and not hasattr(model_admin, name)]
     ends = frozenset(path for path in listed if not hasattr(model_admin.model, path))
     related = RelatedGroups(shown, ends, paths)
@@ -59,7 +59,7 @@ def list_groups(
     annotations = _list_annotations(listing, rows)
     groups[0] = replace(groups[0], columns=[*groups[0].columns, *annotations])
     if hidden := tuple(f"{path}__" for path in getattr(model_admin, "export_exclude", ())):
-        # What a path leads to goes with it.
+        # A relation that is kept back takes along what it leads to.
         groups = filter_groups(groups, lambda path: not f"{path}__".startswith(hidden))
     return tell_apart(groups)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-# What Django calls with a row, or in place of its page: a project's own may hide what it likes of
-# the row, or the row.
+# Django calls them with a row, or in place of its page, so that a project's own may hide the row or
+# what it likes of it.
 ROW_METHODS = (
     "_changeform_view",
     "_get_form_for_get_fields",
@@ -22,7 +22,7 @@ ROW_METHODS = (
     "has_view_permission",
     "render_change_form",
 )
-# With them Django finds out by a form which fields it has.
+# By these Django finds out which fields a form has, and makes one for it.
 FIELDS_METHODS = (
     "_get_form_for_get_fields",
     "get_fields",

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# What says something about a password, such as when it was changed, and cannot hold one.
+# Fields of these types tell of a password, such as when it was changed, but cannot hold one.
 HARMLESS = (
     models.BooleanField,
     models.DateField,
@@ -78,9 +78,9 @@ class _Form:
     """What a page has of a row beside its list."""
 
     names: frozenset[str] = frozenset()
-    # Those of the names that are only shown.
+    # The form only shows these of the names.
     readonly: frozenset[str] = frozenset()
-    # What has inputs for the others, and the names that it fills from a row; None fills all.
+    # It has inputs for the others, and fills those named from a row; None fills all.
     form_class: Any = None
     filled: Any = None
 
@@ -99,12 +99,12 @@ class Page:
     def __init__(
         self, source: Any, request: HttpRequest, *, using: str, parent: Page | None = None
     ) -> None:
-        # The ModelAdmin, or the inline.
+        # A page is that of a ModelAdmin or of an inline, which Django asks alike.
         self.source = source
         self.request = request
-        # The database of the rows.
+        # Only rows of one database can be joined.
         self.using = using
-        # Where an inline stands.
+        # An inline stands on the page of another row.
         self.parent = parent
 
     def list_fields(self, model: type[models.Model]) -> list[Field]:
@@ -215,7 +215,7 @@ class Page:
         source = self.source
         is_same = self.is_declared_same or (
             are_djangos(source, ROW_METHODS)
-            # Else it is the permission to change, which a project may give row by row.
+            # Without it, a page needs the permission to change, which may differ row by row.
             and source.has_view_permission(self.request)
             and are_djangos(source.form, FORM_METHODS)
         )

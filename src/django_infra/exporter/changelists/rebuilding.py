@@ -32,7 +32,7 @@ class CapturedListing:
     model_admin: ModelAdmin[Model]
     query: str
     selected: Sequence[str] | None
-    # Of middleware: Django's own, and what EXPORTER_ADMIN_REQUEST has captured.
+    # What Django's own middleware added, and what EXPORTER_ADMIN_REQUEST has captured.
     middleware: Mapping[str, Any]
     captured: dict[str, Any]
 

@@ -19,7 +19,7 @@ class Way:
     """A way through relations to a model, and what pages show at its end."""
 
     model: type[models.Model]
-    # Those that pages show of every row; None if no page is of the model.
+    # Pages show them of every row; None if the user sees none of the model's pages.
     fields: Sequence[Field] | None
     path: str = ""
     label: str = ""
@@ -34,7 +34,7 @@ class RelatedGroups:
     def __init__(self, shown: Shown, listed: frozenset[str], paths: Collection[str] | None) -> None:
         self.shown = shown
         self.listed = listed
-        # What is asked for; None asks for all.
+        # Only these columns are asked for; None asks for all.
         self.paths = paths
 
     def list_groups(self, way: Way, *, depth: int) -> Iterator[ColumnGroup]:

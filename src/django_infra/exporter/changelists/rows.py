@@ -24,15 +24,16 @@ from django_infra.exporter.changelists.requests import get_messages, has_urls, t
 from django_infra.exporter.columns import AnyQuerySet
 from django_infra.exporter.exceptions import ExportNotPermitted, InvalidParams
 
-# What the function of an action has that exports a change list.
+# The function of an action that exports a change list has an attribute of this name.
 ACTION_MARK = "exports_change_list"
 
-# Of each word in it a search makes a condition, which takes the longer the more there are.
+# A search makes a condition of each word, and many take long to run.
 MAX_QUERY_LENGTH = 8000  # characters
 
-# Which rows there are does not depend on them.
+# They choose what a page shows, and which rows there are does not depend on them.
 IGNORED = (ALL_VAR, ERROR_FLAG, PAGE_VAR, "_facets", "_popup", "_to_field")
 
+# No integer column of a database holds it, nor what lies beyond.
 MAX_KEY = 2**63
 
 # What a change list raises for what it cannot read, such as the day after the last one.
@@ -127,10 +128,10 @@ class Listing:
         try:
             if any("\0" in key for key in self.selected):
                 raise ValueError("A key has a NUL character.")
-            # As the action of a change list finds them: a stored key need not be a valid one.
+            # Keys are not validated, as a stored one need not be valid by the rules of today.
             pk: Any = rows.model._meta.pk
             keys = [pk.get_prep_value(each) for each in self.selected]
-            # No database has a larger integer, and some refuse to look for one.
+            # Some databases refuse to look for what they cannot hold.
             found = [key for key in keys if not isinstance(key, int) or -MAX_KEY <= key < MAX_KEY]
             return rows.filter(pk__in=found)
         except (OverflowError, TypeError, ValueError, ValidationError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.crypto import salted_hmac
@@ -40,8 +40,8 @@ def _is_of_mysql(name: str) -> bool:
     return name.startswith("@")
 
 
-def _fetch(connection: BaseDatabaseWrapper, columns: str, params: list[str]) -> tuple[Any, ...]:
+def _fetch(connection: BaseDatabaseWrapper, columns: str, params: list[str]) -> Sequence[object]:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {columns}", params)
-        found: tuple[Any, ...] = cursor.fetchone()
+        found: Sequence[object] = cursor.fetchone()
     return found

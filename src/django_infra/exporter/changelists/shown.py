@@ -30,9 +30,9 @@ class Shown:
 
     def __init__(self, listing: Listing, *, using: str) -> None:
         self.listing = listing
-        # The database of the rows, and of all that a join finds.
+        # A join finds rows of the same database alone.
         self.using = using
-        # Caches of its own, as those of methods would keep every request.
+        # The caches belong to the object, as those of a class would keep every request.
         self._find_names = cache(self._collect_names)
         self._list_inlines = cache(self._find_inlines)
 

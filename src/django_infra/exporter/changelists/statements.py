@@ -27,12 +27,12 @@ from django_infra.exporter.changelists.sessions import read_session
 from django_infra.exporter.columns import AnyQuerySet
 from django_infra.exporter.exceptions import InvalidParams, OtherRows
 
-# More of them are compared as they are: they are keys, and no times that a clock has given.
+# A query with more is compared literal by literal: so many are keys, and no times of a clock.
 MAX_MOMENTS = 100
 DRAWS = 64
 SALT = "django_infra.exporter.changelists.statements"
 
-# What SQL consists of, as far as commas and parentheses are concerned.
+# SQL is read as far as commas and parentheses go, and what is quoted is one token.
 _TOKEN = re.compile(
     r"""(?:"(?:[^"]|"")*"|'(?:[^']|'')*'|`[^`]*`)|%s|%%|[(),]|[^"'`%(),]+|.""", re.DOTALL
 )
@@ -43,7 +43,7 @@ _PLACEHOLDER = re.compile(r"%%|%s")
 class Statement:
     """A query as its database gets it, and when it was made."""
 
-    # Several, if the router draws lots among replicas.
+    # A router that draws lots among replicas gives several.
     databases: frozenset[str]
     digest: str
     moments: tuple[str, ...]
