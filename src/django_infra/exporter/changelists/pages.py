@@ -192,6 +192,7 @@ class Page:
         return {*exclude, *getattr(self.source, "export_exclude", ())}
 
     def _shows(self, field: Field) -> bool:
+        """Tell whether the user sees the value of the field in all rows."""
         source, form = self.source, self._form
         if may_hold_password(field.name, field) or field.name in self.hidden:
             return False
@@ -205,9 +206,10 @@ class Page:
             return name in form.readonly or (name == field.name and form.fills(field))
         # No form has such a field, and when a row was made or changed is no secret of it.
         is_time = isinstance(field, models.DateField | models.TimeField) and not field.editable
-        has_chosen = source.fields or source.fieldsets
+        # Where a project has chosen the fields of the form, it has left this one out.
+        is_chosen = source.fields or source.fieldsets
         is_djangos = are_djangos(source, ("get_fields", "get_fieldsets"))
-        return is_time and self.has_form and is_djangos and not has_chosen
+        return is_time and self.has_form and is_djangos and not is_chosen
 
     @cached_property
     def _form(self) -> _Form:
@@ -226,6 +228,7 @@ class Page:
         return ask(source, self._make_form, _Form())
 
     def _make_form(self) -> _Form:
+        """Return the form of a new row, by which those of all rows are known."""
         source, request = self.source, self.request
         row = (source if self.parent is None else self.parent.source).model()
         readonly = frozenset(source.get_readonly_fields(request, row))

@@ -107,7 +107,7 @@ class Listing:
     query: str = ""
     # The keys of the ticked rows; None is for all that the query finds.
     selected: Sequence[str] | None = None
-    # No user has sent the request: a worker has made it for the change list.
+    # Nobody has sent the request: a worker has made it for the change list.
     is_rebuilt: bool = False
 
     @property
@@ -140,9 +140,10 @@ class Listing:
             ) from error
 
     def get_own_request(self) -> HttpRequest:
-        """Return a GET of the change list itself; each is new, as admins may change it."""
+        """Return a GET of the change list itself, which admins may change as they like."""
         if self.is_rebuilt:
             return self.request
+        # A new one each time shows nothing of what an admin did to the last.
         return turn_request(self.request, self.model_admin, query=self.cleaned_query)
 
     def open(self, request: HttpRequest) -> ChangeList:

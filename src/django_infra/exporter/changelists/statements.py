@@ -29,6 +29,7 @@ from django_infra.exporter.exceptions import InvalidParams, OtherRows
 
 # A query with more is compared literal by literal: so many are keys, and no times of a clock.
 MAX_MOMENTS = 100
+# One of two replicas is missed only once in 2**63 times.
 DRAWS = 64
 SALT = "django_infra.exporter.changelists.statements"
 
