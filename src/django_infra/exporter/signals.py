@@ -25,7 +25,7 @@ export_expired = Signal()
 
 
 class Row(Protocol):
-    """What a signal needs of an export; its model announces what becomes of a row, from above."""
+    """What a signal needs of an export. The model imports this module, never the reverse."""
 
     @property
     def database(self) -> str:
