@@ -91,14 +91,7 @@ def open_download(request: HttpRequest | Request, export: QueryExport) -> HttpRe
     try:
         url = sign_storage_url(storage, name, **described, expires_in=REDIRECT_EXPIRES_IN)
         if url is None:
-            file = _open(export, name)
-            # What is saved under the name of an attempt never changes, unless somebody else does
-            # it, and then its size may tell.
-            etag = f'"{export.pk}-{export.attempt}-{file.size}"'
-            modified = export.finished_at
-            response = FileStreamResponse(
-                request, file, etag=etag, last_modified=modified, **described
-            )
+            response = _stream(request, export, name, described)
         elif not (storage.exists(name) and export.has_own_file()):
             # A redirect would lead to the storage's own error page, or to another file.
             raise FileNotFoundError(name)
@@ -116,8 +109,10 @@ def open_download(request: HttpRequest | Request, export: QueryExport) -> HttpRe
     return response
 
 
-def _open(export: QueryExport, name: str) -> File[bytes]:
-    """Open the file that the export has saved, and no other of its name."""
+def _stream(
+    request: HttpRequest | Request, export: QueryExport, name: str, described: Description
+) -> FileStreamResponse:
+    """Send the file that the export has saved, and no other of its name."""
     file: File[bytes] = export.storage.open(name, "rb")
     try:
         # Somebody else may have saved another file under the name.
@@ -126,7 +121,11 @@ def _open(export: QueryExport, name: str) -> File[bytes]:
     except BaseException:
         file.close()
         raise
-    return file
+    # What is saved under the name of an attempt never changes, unless somebody else does it, and
+    # then its size may tell.
+    etag = f'"{export.pk}-{export.attempt}-{file.size}"'
+    modified = export.finished_at
+    return FileStreamResponse(request, file, etag=etag, last_modified=modified, **described)
 
 
 def _redirect(
