@@ -1,3 +1,5 @@
+"""Remember how a user had a change list exported last time."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -5,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.admin import ModelAdmin
+from django.db.models import Model
 from django.http import HttpRequest
 
 from django_infra.exporter.changelists.export import NAME
@@ -32,7 +35,7 @@ class Choice:
 
 
 def remember(
-    model_admin: ModelAdmin[Any],
+    model_admin: ModelAdmin[Model],
     request: HttpRequest,
     groups: Sequence[ColumnGroup],
     formats: Sequence[str],
