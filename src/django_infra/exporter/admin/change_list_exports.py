@@ -1,4 +1,4 @@
-"""Export what a change list shows: the action, and the page that it leads to."""
+"""Lead from the action of a change list to its page of export, and start what that sends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from django.contrib import admin, messages
 from django.contrib.admin.exceptions import NotRegistered
 from django.contrib.admin.helpers import ActionForm
 from django.core.exceptions import SuspiciousOperation
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import NoReverseMatch, URLPattern, path
 from django.utils.http import urlencode
@@ -27,6 +26,7 @@ from django_infra.exporter.admin.change_list_page import (
 from django_infra.exporter.admin.pages import ExportPages
 from django_infra.exporter.admin.starts import make_admin_view
 from django_infra.exporter.changelists.rows import ACTION_MARK, Listing
+from django_infra.exporter.columns import AnyQuerySet
 from django_infra.exporter.exceptions import (
     ExportNotPermitted,
     InvalidExport,
@@ -44,18 +44,19 @@ KEYS = "keys"
 
 NOT_SET_UP = gettext_noop("the site is not set up for it")
 
-# Some servers and proxies take no more.
+# Some servers and proxies take no longer one; the page then answers the action itself.
 MAX_URL_LENGTH = 2000
 
 
+# Any, since for mypy the admin of a project's own model is no ModelAdmin[Model].
 @admin.action(permissions=["view"], description=_("Export selected %(verbose_name_plural)s"))
 def export_selected(
-    model_admin: admin.ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Any]
+    model_admin: admin.ModelAdmin[Any], request: HttpRequest, queryset: AnyQuerySet
 ) -> HttpResponse | None:
     """Ask how the ticked rows, or all that the change list finds, are to be exported."""
     site = model_admin.admin_site
     try:
-        get_url(model_admin)
+        url = get_url(model_admin)
     except NoReverseMatch:
         message = gettext(
             "The admin site “%(site)s” has no pages for exports; it needs "
@@ -67,17 +68,15 @@ def export_selected(
     ticked = request.POST.getlist(admin.helpers.ACTION_CHECKBOX_NAME)
     selected = None if is_across else ticked
     listing = Listing(model_admin, request, request.GET.urlencode(), selected)
-    link = _make_link(listing)
+    asked: dict[str, str | list[str]] = {QUERY: listing.query}
+    if selected is not None:
+        asked |= {IS_SELECTION: "1", SELECTED: selected}
+    link = f"{url}?{urlencode(asked, doseq=True)}"
     return HttpResponseRedirect(link) if len(link) <= MAX_URL_LENGTH else _show(listing)
 
 
-def _make_link(listing: Listing) -> str:
-    asked: dict[str, Any] = {QUERY: listing.query}
-    if listing.selected is not None:
-        asked |= {IS_SELECTION: "1", SELECTED: listing.selected}
-    return f"{get_url(listing.model_admin)}?{urlencode(asked, doseq=True)}"
-
-
+# The page and the worker look for the mark among the actions that the user is offered, which may
+# be wrapped.
 setattr(export_selected, ACTION_MARK, True)
 
 
@@ -111,18 +110,15 @@ def change_list_view(
 
 def _read_selected(data: QueryDict) -> list[str] | None:
     """Return the keys, or None for all rows; without keys, a selection is not all of them."""
-    selected = [*data.getlist(SELECTED), *_read_keys(data.get(KEYS, "[]"))]
-    return selected if selected or data.get(IS_SELECTION) else None
-
-
-def _read_keys(text: str) -> list[str]:
+    # Only the page's own form sends keys, and always as a list of texts.
     try:
-        keys = json.loads(text)
+        keys = json.loads(data.get(KEYS, "[]"))
     except (RecursionError, ValueError) as error:
         raise SuspiciousOperation("The selected keys are no JSON.") from error
     if not (isinstance(keys, list) and all(isinstance(key, str) for key in keys)):
         raise SuspiciousOperation("The selected keys are no list of texts.")
-    return keys
+    selected = [*data.getlist(SELECTED), *keys]
+    return selected if selected or data.get(IS_SELECTION) else None
 
 
 def _show(listing: Listing, export_admin: ExportPages | None = None) -> HttpResponse:
@@ -130,6 +126,7 @@ def _show(listing: Listing, export_admin: ExportPages | None = None) -> HttpResp
     try:
         page = ChangeListPage(listing)
     except ExportNotPermitted:
+        # It is an InvalidExport too, and Django answers it as PermissionDenied.
         raise
     except OtherRows as error:
         return _refuse_rows(listing, error)

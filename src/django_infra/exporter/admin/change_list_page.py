@@ -1,4 +1,4 @@
-"""The page on which a user says how the rows of a change list are to be exported."""
+"""Ask on a page how the rows of a change list are to be exported."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from django.contrib.admin import ModelAdmin
 from django.db import DatabaseError
-from django.db.models import Model, QuerySet
-from django.http import HttpResponse
+from django.db.models import Model
+from django.http import HttpResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.formats import number_format
@@ -29,10 +29,11 @@ from django_infra.exporter.admin.pages import ExportPages
 from django_infra.exporter.admin.remembered import remember
 from django_infra.exporter.admin.starts import run, start
 from django_infra.exporter.changelists.export import NAME, capture, make_params
-from django_infra.exporter.changelists.groups import ColumnGroup, list_columns
+from django_infra.exporter.changelists.groups import list_columns
 from django_infra.exporter.changelists.offers import get_computed_names, list_groups
 from django_infra.exporter.changelists.rows import Listing, clean_query
 from django_infra.exporter.changelists.statements import Statement, get_time
+from django_infra.exporter.columns import AnyQuerySet
 from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import (
     HandoverFailed,
@@ -53,6 +54,7 @@ class ChangeListPage:
 
     def __init__(self, listing: Listing) -> None:
         self.listing = listing
+        # What the query holds of the clock was read between these two times.
         since = get_time()
         self.rows = listing.get_rows()
         until = get_time()
@@ -69,7 +71,7 @@ class ChangeListPage:
         """Raise InvalidParams if a worker would not see these rows."""
         capture(self.listing, self.statement)
 
-    def bind(self, data: Any) -> None:
+    def bind(self, data: QueryDict | None) -> None:
         """Make the forms, unbound if ``data`` is None: then they say what was asked last time."""
         formats = list(get_formats())
         last = remember(self.listing, self.groups, formats)
@@ -111,6 +113,9 @@ class ChangeListPage:
         site, opts = model_admin.admin_site, model_admin.opts
         request.current_app = site.name
         title = gettext("Export %(name)s") % {"name": opts.verbose_name_plural}
+        # The search and the filters did not choose rows that were ticked one by one.
+        is_ticked = self.listing.selected is not None
+        matching = [] if is_ticked else describe_query(self.listing)
         context = {
             **site.each_context(request),
             "title": title,
@@ -122,8 +127,7 @@ class ChangeListPage:
             "query": query,
             "selected": self.listing.selected,
             "keys": json.dumps(self.listing.selected),
-            # The filters say nothing of rows that were ticked one by one.
-            "matching": describe_query(self.listing) if self.listing.selected is None else [],
+            "matching": matching,
             "count": self.count,
             "number": number_format(self.count, force_grouping=True),
             "is_small": self.is_small,
@@ -133,40 +137,38 @@ class ChangeListPage:
         }
         return TemplateResponse(request, TEMPLATE, context)
 
-    def _get_form_context(self) -> dict[str, Any]:
+    def _get_form_context(self) -> dict[str, object]:
         form, chosen = self.form, self.form.get_chosen()
         options = {
-            name: make_admin_form(each, each.fields, _make_heading(name))
+            name: make_admin_form(
+                each, each.fields, gettext("Options of %(format)s") % {"format": name.upper()}
+            )
             for name, each in self.options_forms.items()
         }
         has_errors = bool(form.errors) or any(each.errors for each in self.options_forms.values())
+        # The page shows at once the change list's own columns, and whatever is chosen of others.
+        groups = [
+            (group, not group.path or any(column.path in chosen for column in group.columns))
+            for group in self.groups
+        ]
         return {
             "form": form,
             "file_form": make_admin_form(form, ["format", "headers"], _("File")),
             "options_forms": options,
             "has_errors": form.is_bound and has_errors,
             "non_field_errors": form.non_field_errors(),
-            "groups": [(each, _is_open(each, chosen)) for each in self.groups],
+            "groups": groups,
             "chosen": chosen,
         }
 
 
-def _count(rows: QuerySet[Any]) -> int:
+def _count(rows: AnyQuerySet) -> int:
     try:
         return rows.count()
     except (DatabaseError, OverflowError, ValueError) as error:
-        # Keys and filters that only the database refuses.
+        # The admin takes some keys and filters that only the database refuses.
         logger.warning("The rows of a change list cannot be counted.", exc_info=True)
         raise InvalidParams(f"The rows cannot be counted: {error}") from error
-
-
-def _is_open(group: ColumnGroup, chosen: list[str]) -> bool:
-    """Tell whether to show at once what the group offers."""
-    return not group.path or any(column.path in chosen for column in group.columns)
-
-
-def _make_heading(format: str) -> str:
-    return gettext("Options of %(format)s") % {"format": format.upper()}
 
 
 def get_url(model_admin: ModelAdmin[Model]) -> str:

@@ -1,3 +1,5 @@
+"""Remember how a user had a change list exported last time."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
