@@ -26,6 +26,9 @@ from exporter.faults.probes import fetch, find_files, wait_until_stopped
 from exporter.faults.servers import DeafProxy, PostgreSQL, RefusingProxy, find_program
 
 pytest_plugins = ["exporter.faults.fixtures"]
+
+# The cancel of psycopg2 stops the whole process, of which the proxy is a part.
+needs_proxy = pytest.mark.only_on("psycopg", "mysql")
 pytestmark = [
     # With the tables of users, whom an export belongs to.
     pytest.mark.django_db(transaction=True),

@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest
 
 from django_infra.exporter.models import QueryExport
-from django_infra.exporter.named import NamedExport
+from django_infra.exporter.named import NamedExport, User
 from django_infra.exporter.querysets import may_view_all
 from django_infra.exporter.registry import registry
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, PermissionsMixin
+
     # A project without the API does not load REST framework.
     from rest_framework.request import Request
+
+# Those of whom a permission is asked.
+UserWithPermissions: TypeAlias = "PermissionsMixin | AnonymousUser"
 
 RIGHTS = "_download_rights"
 MARK = "is_refused"
 
 
-def may_change(user: Any, export: QueryExport) -> bool:
+def may_change(user: UserWithPermissions, export: QueryExport) -> bool:
     """Tell whether the user may cancel the export, of those that the user may see."""
     return export.is_owned_by(user) or user.has_perm("exporter.change_queryexport")
 
 
-def may_delete(user: Any, export: QueryExport) -> bool:
+def may_delete(user: UserWithPermissions, export: QueryExport) -> bool:
     """Tell whether the user may delete the export, of those that the user may see."""
     return export.is_owned_by(user) or user.has_perm("exporter.delete_queryexport")
 
 
-def list_names(user: Any) -> list[str]:
+def list_names(user: User | None) -> list[str]:
     """Return the names of the exports that the user may start, or has started; None knows all."""
     if user is None or may_view_all(user):
         return sorted({named.name for named in registry.exports})
@@ -48,7 +53,7 @@ class DownloadRights:
     The exports of others are shown to staff alone, who have them by their own permission.
     """
 
-    def __init__(self, user: Any) -> None:
+    def __init__(self, user: User) -> None:
         self.user = user
         self.answers: dict[tuple[NamedExport, str], bool] = {}
         self.scopes: dict[tuple[NamedExport, str], str] = {}
@@ -60,9 +65,16 @@ class DownloadRights:
         """
         if not self._is_asked(export):
             return True
-        declared = _find_declared(export)
-        # Who may is not known of a name that is no more.
-        return bool(declared) and all(self._ask(named, export, among) for named in declared)
+        declared = [named for named in registry.exports if named.name == export.name]
+        for named in declared:
+            scope = self._get_scope(named, export, among)
+            key = (named, scope)
+            if key not in self.answers:
+                self.answers[key] = named.may_download(self.user, scope)
+            if not self.answers[key]:
+                return False
+        # Nothing declares who may have the file once the project has dropped the name.
+        return bool(declared)
 
     def mark(self, exports: Iterable[QueryExport]) -> None:
         """Note on the exports of a page what the user is refused, for ``is_refused()``."""
@@ -73,35 +85,33 @@ class DownloadRights:
     def _is_asked(self, export: QueryExport) -> bool:
         return bool(export.name) and export.is_owned_by(self.user)
 
-    def _ask(self, named: NamedExport, export: QueryExport, among: Iterable[QueryExport]) -> bool:
-        scope = ""
-        # The parameters may be long, and most exports need none of them here.
-        if type(named).get_scope is not NamedExport.get_scope:
-            if (named, export.pk) not in self.scopes:
-                self._read_scopes(named, [export, *among])
-            scope = self.scopes[named, export.pk]
-        key = (named, scope)
-        if key not in self.answers:
-            self.answers[key] = named.may_download(self.user, scope)
-        return self.answers[key]
-
-    def _read_scopes(self, named: NamedExport, exports: list[QueryExport]) -> None:
-        asked = {each.pk for each in exports if each.name == named.name and self._is_asked(each)}
-        rows = QueryExport.objects.using(exports[0]._state.db).filter(pk__in=asked)
-        found = dict(rows.values_list("pk", "params"))
-        for pk in asked:
-            params = found.get(pk)
-            scope = named.get_scope(params if isinstance(params, dict) else {})
-            self.scopes[named, pk] = scope
+    def _get_scope(
+        self, named: NamedExport, export: QueryExport, among: Iterable[QueryExport]
+    ) -> str:
+        """Return the scope of the export, and read those of the whole page where it is unknown."""
+        # The parameters may be long, and most named exports need none of them here.
+        if type(named).get_scope is NamedExport.get_scope:
+            return ""
+        if (named, export.pk) not in self.scopes:
+            page = (each for each in (export, *among) if each.name == named.name)
+            asked = {each.pk for each in page if self._is_asked(each)}
+            rows = QueryExport.objects.using(export._state.db).filter(pk__in=asked)
+            found = dict(rows.values_list("pk", "params"))
+            for pk in asked:
+                params = found.get(pk)
+                # Code may have stored any JSON, and the row may be gone by now.
+                self.scopes[named, pk] = named.get_scope(params if isinstance(params, dict) else {})
+        return self.scopes[named, export.pk]
 
 
 def get_rights(request: HttpRequest | Request) -> DownloadRights:
     """Return those of the user of the request, who is asked for once."""
-    user: Any = request.user
-    django_request: Any = getattr(request, "_request", request)
+    # REST framework wraps the request of Django, which outlives the wrapper of one view.
+    django_request: HttpRequest = getattr(request, "_request", request)
     rights: DownloadRights | None = getattr(django_request, RIGHTS, None)
-    if rights is None or rights.user != user:
-        rights = DownloadRights(user)
+    # REST framework may have authenticated another user than the session has.
+    if rights is None or rights.user != request.user:
+        rights = DownloadRights(request.user)
         setattr(django_request, RIGHTS, rights)
     return rights
 
@@ -114,13 +124,9 @@ def is_refused(export: QueryExport) -> bool:
 def may_follow_link(export: QueryExport) -> bool:
     """Tell whether a signed link still leads to the file: what its owner may, if it has one."""
     if export.created_by_id is None:
-        # The key stays when the user is deleted.
+        # The owner's key stays when the user is deleted; code that asks for nobody leaves none.
         return not export.owner_key
-    owner: Any = get_user_model()._base_manager.filter(pk=export.created_by_id).first()
+    owner = get_user_model()._base_manager.filter(pk=export.created_by_id).first()
     return (
         owner is not None and bool(owner.is_active) and DownloadRights(owner).may_download(export)
     )
-
-
-def _find_declared(export: QueryExport) -> list[NamedExport]:
-    return [named for named in registry.exports if named.name == export.name]

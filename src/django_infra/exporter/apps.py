@@ -38,12 +38,14 @@ class ExporterConfig(AppConfig):
                 check_admin_columns,
                 check_admin_settings,
                 check_admin_sites,
+                check_rebuilding,
             )
             from django_infra.exporter.runners.waiting import check_waiting
 
             checks.register(check_admin_columns, checks.Tags.admin)
             checks.register(check_admin_settings, checks.Tags.admin)
             checks.register(check_admin_sites, checks.Tags.admin)
+            checks.register(check_rebuilding, checks.Tags.admin)
             checks.register(check_waiting, checks.Tags.admin)
         for model in apps.get_models():
             # Proxies send signals of their own.

@@ -1,11 +1,11 @@
-"""From an export to the response that sends its file."""
+"""Send the file of an export, or say why there is none to send."""
 
 from __future__ import annotations
 
 import logging
 import posixpath
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from django.core.files import File
 from django.db.models import TextChoices
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# For a browser to follow at once.
+# A browser follows at once; who keeps the signed URL should not have the file for long.
 REDIRECT_EXPIRES_IN = timedelta(minutes=1)
 
 
@@ -41,6 +41,11 @@ class Refusal(TextChoices):
     UNREADABLE = "unreadable", _("The file cannot be read now.")
 
 
+class Description(TypedDict):
+    filename: str
+    content_type: str
+
+
 def send_file(
     request: HttpRequest | Request, export: QueryExport, *, by_link: bool = False
 ) -> HttpResponseBase | Refusal:
@@ -52,8 +57,14 @@ def send_file(
         return Refusal.DEAD_LINK
     if not (by_link or get_rights(request).may_download(export)):
         return Refusal.FORBIDDEN
-    if (refusal := _find_refusal(export)) is not None:
-        return refusal
+    if not export.has_ended:
+        return Refusal.UNFINISHED
+    if export.state != ExportState.SUCCESS:
+        return Refusal.FAILED
+    if export.has_expired:
+        return Refusal.EXPIRED
+    if not export.file:
+        return Refusal.GONE
     try:
         return open_download(request, export)
     except FileNotFoundError:
@@ -64,16 +75,6 @@ def send_file(
         return Refusal.UNREADABLE
 
 
-def _find_refusal(export: QueryExport) -> Refusal | None:
-    if not export.has_ended:
-        return Refusal.UNFINISHED
-    if export.state != ExportState.SUCCESS:
-        return Refusal.FAILED
-    if export.has_expired:
-        return Refusal.EXPIRED
-    return None if export.file else Refusal.GONE
-
-
 def open_download(request: HttpRequest | Request, export: QueryExport) -> HttpResponseBase:
     """Return the file, or the redirect to where the storage itself gives it.
 
@@ -82,7 +83,7 @@ def open_download(request: HttpRequest | Request, export: QueryExport) -> HttpRe
     """
     storage = export.storage
     name = str(export.file.name)
-    described = {
+    described: Description = {
         "filename": posixpath.basename(export.file_path),
         "content_type": get_content_type(export.format),
     }
@@ -90,8 +91,9 @@ def open_download(request: HttpRequest | Request, export: QueryExport) -> HttpRe
     try:
         url = sign_storage_url(storage, name, **described, expires_in=REDIRECT_EXPIRES_IN)
         if url is None:
-            response = _stream(request, _open(export, name), export, described)
+            response = _stream(request, export, name, described)
         elif not (storage.exists(name) and export.has_own_file()):
+            # A redirect would lead to the storage's own error page, or to another file.
             raise FileNotFoundError(name)
         else:
             response = _redirect(request, url, export, described)
@@ -99,6 +101,7 @@ def open_download(request: HttpRequest | Request, export: QueryExport) -> HttpRe
         # exists() takes a folder that may not be entered for one without the file.
         raise
     except Exception as error:
+        # Each storage has an error of its own for a file that is gone.
         if storage.exists(name):
             raise
         raise FileNotFoundError(name) from error
@@ -106,8 +109,11 @@ def open_download(request: HttpRequest | Request, export: QueryExport) -> HttpRe
     return response
 
 
-def _open(export: QueryExport, name: str) -> File[Any]:
-    file = export.storage.open(name, "rb")
+def _stream(
+    request: HttpRequest | Request, export: QueryExport, name: str, described: Description
+) -> FileStreamResponse:
+    """Send the file that the export has saved, and no other of its name."""
+    file: File[bytes] = export.storage.open(name, "rb")
     try:
         # Somebody else may have saved another file under the name.
         if not export.has_own_file(file):
@@ -115,12 +121,17 @@ def _open(export: QueryExport, name: str) -> File[Any]:
     except BaseException:
         file.close()
         raise
-    return file
+    # What is saved under the name of an attempt never changes, unless somebody else does it, and
+    # then its size may tell.
+    etag = f'"{export.pk}-{export.attempt}-{file.size}"'
+    modified = export.finished_at
+    return FileStreamResponse(request, file, etag=etag, last_modified=modified, **described)
 
 
 def _redirect(
-    request: HttpRequest | Request, url: str, export: QueryExport, described: dict[str, Any]
+    request: HttpRequest | Request, url: str, export: QueryExport, described: Description
 ) -> HttpResponse:
+    """Lead a GET to the storage, and answer a HEAD with what the storage would."""
     if request.method != "HEAD":
         return HttpResponseRedirect(url)
     # The URL is signed for GET alone.
@@ -130,19 +141,6 @@ def _redirect(
         "X-Content-Type-Options": "nosniff",
     }
     return HttpResponse(content_type=described["content_type"], headers=headers)
-
-
-def _stream(
-    request: HttpRequest | Request, file: File[Any], export: QueryExport, described: dict[str, Any]
-) -> FileStreamResponse:
-    return FileStreamResponse(
-        request,
-        file,
-        # What is saved under the name of an attempt never changes, unless somebody else does it.
-        etag=f'"{export.pk}-{export.attempt}-{file.size}"',
-        last_modified=export.finished_at,
-        **described,
-    )
 
 
 def get_content_type(format: str) -> str:

@@ -1,4 +1,4 @@
-"""Ask for an export."""
+"""Validate what a caller wants exported, create the row, and run the job or enqueue it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.files.storage import storages
 from django.db import connections, router, transaction
-from django.db.models import QuerySet
 from django.utils import timezone, translation
 
 from django_infra.db.transaction import is_in_transaction
 from django_infra.exporter import pipeline
 from django_infra.exporter.checks import require_settings
-from django_infra.exporter.columns import Values, select
+from django_infra.exporter.columns import AnyQuerySet, Values, select
 from django_infra.exporter.conf import conf
 from django_infra.exporter.delivery import make_barred_error, make_exists_error
 from django_infra.exporter.exceptions import (
@@ -32,6 +31,7 @@ from django_infra.exporter.jobs import check_permission, open_job
 from django_infra.exporter.leftovers import find_reserving
 from django_infra.exporter.limits import find_limit_fault
 from django_infra.exporter.models import QueryExport
+from django_infra.exporter.named import User
 from django_infra.exporter.params import serialize
 from django_infra.exporter.paths import clean_path
 from django_infra.exporter.pipeline import Job
@@ -42,12 +42,12 @@ from django_infra.exporter.runners import Runner, get_runner
 
 
 def export_queryset(
-    qs: QuerySet[Any, Any],
+    qs: AnyQuerySet,
     values: Values,
     file_path: str | os.PathLike[str] | None = None,
     *,
     format: str | None = None,
-    created_by: Any = None,
+    created_by: User | None = None,
     options: dict[str, Any] | None = None,
     max_rows: int | None = None,
     max_file_size: int | None = None,
@@ -91,7 +91,7 @@ def enqueue_export(
     name: str,
     params: Mapping[str, Any] | None = None,
     *,
-    created_by: Any = None,
+    created_by: User | None = None,
     format: str | None = None,
     file_path: str | os.PathLike[str] | None = None,
 ) -> QueryExport:
@@ -122,7 +122,7 @@ def schedule_export(
     name: str,
     params: Mapping[str, Any] | None = None,
     *,
-    created_by: Any = None,
+    created_by: User | None = None,
     format: str | None = None,
     file_path: str | os.PathLike[str] | None = None,
 ) -> QueryExport:
@@ -148,7 +148,7 @@ def schedule_export(
 
 
 def _schedule(
-    job: Job, *, format: str, path: str | None, created_by: Any, **fields: Any
+    job: Job, *, format: str, path: str | None, created_by: User | None, **fields: Any
 ) -> QueryExport:
     _check_owner(created_by)
     recovery = get_runner().recover(limit=FEW)
@@ -185,6 +185,7 @@ def _hand_over(export: QueryExport, runner: Runner) -> None:
     try:
         runner.enqueue(export.id)
     except Exception as error:
+        # What queues and their clients raise has no class in common.
         failure = HandoverFailed(
             f"{type(runner).__name__} did not take the job: {type(error).__name__}: {error}"
         )
@@ -192,7 +193,7 @@ def _hand_over(export: QueryExport, runner: Runner) -> None:
         raise failure from error
 
 
-def _check_owner(user: Any) -> None:
+def _check_owner(user: User | None) -> None:
     if user is not None and (not isinstance(user, get_user_model()) or user.pk is None):
         raise InvalidOwner(
             f"created_by must be a saved {get_user_model()._meta.label} or None, not {user!r}."

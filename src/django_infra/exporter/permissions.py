@@ -1,3 +1,5 @@
+"""Decide over REST who may change or delete an export."""
+
 from __future__ import annotations
 
 from rest_framework.permissions import SAFE_METHODS, BasePermission

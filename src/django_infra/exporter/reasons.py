@@ -13,7 +13,8 @@ from django_infra.exporter.exceptions import (
     get_type_name,
 )
 
-# What those are told who may not read the error itself, by its type.
+# What those are told who may not read the error itself, by its type. A row keeps the error as text,
+# which begins with the name of the type.
 REASONS = {
     ExportCancelled: gettext_lazy("The export was cancelled."),
     ExportNotPermitted: gettext_lazy("The export is not permitted any more."),

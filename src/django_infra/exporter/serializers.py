@@ -1,3 +1,5 @@
+"""Say over REST what an export is, and start one from what a client sends."""
+
 from __future__ import annotations
 
 from datetime import timedelta
@@ -51,8 +53,9 @@ class MetadataSerializer(PartialSerializerMixin, serializers.Serializer[QueryExp
 
     def get_error_log(self, export: QueryExport) -> str:
         """Return the whole text for staff; it may quote SQL, paths and data."""
-        user: Any = self.context["request"].user
-        if not export.error_log or getattr(user, "is_staff", False):
+        # A project's class of users need not have the field.
+        is_staff = getattr(self.context["request"].user, "is_staff", False)
+        if not export.error_log or is_staff:
             return export.error_log
         return str(find_reason(export.error_log) or _("The export failed."))
 
@@ -87,6 +90,7 @@ class QueryExportSerializer(PartialSerializerMixin, serializers.ModelSerializer[
         }
 
     def get_download_url(self, export: QueryExport) -> str | None:
+        # In a list the parent has the page, whose rights are read by one query.
         page = getattr(self.parent, "instance", None) or ()
         rights = get_rights(self.context["request"])
         if not (export.is_downloadable and rights.may_download(export, among=page)):
@@ -133,12 +137,8 @@ class StartSerializer(serializers.Serializer[QueryExport]):
         except UnsupportedFormat as error:
             raise ValidationError({"format": [str(error)]}) from error
         except InvalidParams as error:
-            raise ValidationError({"params": _get_messages(error)}) from error
-
-
-def _get_messages(error: InvalidParams) -> Any:
-    """Return what is wrong with each parameter, or with all of them."""
-    messages = {
-        name: [message["message"] for message in found] for name, found in error.errors.items()
-    }
-    return messages or [str(error)]
+            messages = {
+                name: [each["message"] for each in found] for name, found in error.errors.items()
+            }
+            # Without errors by name, all parameters are refused together.
+            raise ValidationError({"params": messages or [str(error)]}) from error

@@ -1,15 +1,15 @@
-"""What a project may listen to; each signal comes after the commit, with ``export``."""
+"""Announce what becomes of an export.
+
+A receiver gets each signal after the commit, with ``export``.
+"""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from django.db import connections
 from django.dispatch import Signal
-
-if TYPE_CHECKING:
-    from django_infra.exporter.models import QueryExport
 
 export_started = Signal()
 """The first attempt has begun."""
@@ -24,7 +24,15 @@ export_expired = Signal()
 """The file was deleted, since its time was over."""
 
 
-def announce(signal: Signal, export: QueryExport) -> None:
+class Row(Protocol):
+    """What a signal needs of an export. The model imports this module, never the reverse."""
+
+    @property
+    def database(self) -> str:
+        """Alias of the database that holds the row."""
+
+
+def announce(signal: Signal, export: Row) -> None:
     """Send the signal once the row is committed; an error of a receiver is logged."""
     send = partial(signal.send_robust, sender=type(export), export=export)
     connection = connections[export.database]

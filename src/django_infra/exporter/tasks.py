@@ -1,4 +1,7 @@
-"""Where Celery looks for the tasks of an app, and other queues too, so that it may be missing."""
+"""Offer Celery the tasks of the app where it looks for them.
+
+Other queues import this module too, so that Celery may be missing.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
+"""Limit how often a user starts exports."""
+
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 from rest_framework.settings import api_settings
 from rest_framework.throttling import UserRateThrottle
@@ -13,6 +15,4 @@ class StartThrottle(UserRateThrottle):
 
     def get_rate(self) -> str | None:
         # Not THROTTLE_RATES, which REST framework reads at its import.
-        rates: Any = api_settings.DEFAULT_THROTTLE_RATES
-        rate: str | None = rates.get(self.scope)
-        return rate
+        return cast("str | None", api_settings.DEFAULT_THROTTLE_RATES.get(self.scope))

@@ -1,3 +1,5 @@
+"""Let a client of the API start, watch, cancel, download and delete exports."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -46,7 +48,8 @@ from django_infra.exporter.registry import registry
 from django_infra.exporter.serializers import QueryExportSerializer, StartSerializer
 from django_infra.exporter.throttling import StartThrottle
 
-# Here, and not when the app is ready: workers and commands need no schema.
+# The schema's extensions register at their import. That is here, and not when the app is ready,
+# since workers and commands need no schema.
 if apps.is_installed("drf_spectacular"):
     import_module("django_infra.exporter.schema")
 
@@ -95,7 +98,8 @@ class QueryExportViewSet(
     @classmethod
     def as_view(cls, *args: Any, **kwargs: Any) -> Any:
         view = super().as_view(*args, **kwargs)
-        # What is written is to stay when the answer is an error, and to be there when a job begins.
+        # With ATOMIC_REQUESTS an error's answer would undo the row that tells of the error, and a
+        # job could begin before its row is there.
         for alias in connections:
             view = transaction.non_atomic_requests(alias)(view)
         return view
@@ -104,7 +108,7 @@ class QueryExportViewSet(
         return QueryExport.objects.visible_to(self.request.user)
 
     def get_object(self) -> QueryExport:
-        # PostgreSQL answers a NUL with an error.
+        # PostgreSQL answers a NUL with an error, which would be one of the server's.
         if not EXPORT_ID.fullmatch(self.kwargs[self.lookup_url_kwarg or self.lookup_field]):
             raise Http404(f"No {QueryExport._meta.object_name} matches the given query.")
         return super().get_object()
@@ -147,7 +151,12 @@ class QueryExportViewSet(
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         serializer = self.get_serializer(data=_read_data(request))
         serializer.is_valid(raise_exception=True)
-        self._check_name(serializer.validated_data.get("name"))
+        name = serializer.validated_data.get("name")
+        # A name that no app has registered is the serializer's to refuse, as a mistake and not as
+        # a lack of permission.
+        is_registered = name in {export.name for export in registry.exports}
+        if is_registered and name not in {export.name for export in self.get_named_exports()}:
+            raise PermissionDenied(_("You may not run this export."))
         self._check_fields()
         # Raises for a forged host, which Location would name.
         request.get_host()
@@ -206,13 +215,8 @@ class QueryExportViewSet(
         """Return the exports that the user may start."""
         return registry.get_permitted(self.request.user)
 
-    def _check_name(self, name: object) -> None:
-        known = {export.name for export in registry.exports}
-        if name in known and name not in {export.name for export in self.get_named_exports()}:
-            raise PermissionDenied(_("You may not run this export."))
-
     def _check_fields(self) -> None:
-        """Refuse unknown ``?fields=`` before anything is done."""
+        """Refuse unknown ``?fields=`` before anything is started or cancelled."""
         serializer = self._get_shown_class()(context=self.get_serializer_context())
         if isinstance(serializer, PartialSerializerMixin):
             serializer.check_fields()
@@ -225,6 +229,7 @@ class QueryExportViewSet(
         return response
 
     def _get_shown_class(self) -> type[BaseSerializer[QueryExport]]:
+        # A POST is read by one serializer and answered by another.
         is_start = self.action == "create"
         return self.serializer_class if is_start else self.get_serializer_class()
 
@@ -236,7 +241,10 @@ class QueryExportViewSet(
             Refusal.UNFINISHED: _get_polling_interval(export),
             Refusal.UNREADABLE: MAX_POLLING_INTERVAL,
         }
-        return _refuse(str(outcome.label), REFUSAL_STATUSES[outcome], retry_after.get(outcome))
+        response = Response({"detail": str(outcome.label)}, status=REFUSAL_STATUSES[outcome])
+        if outcome in retry_after:
+            response["Retry-After"] = retry_after[outcome]
+        return response
 
 
 class Conflict(APIException):
@@ -251,14 +259,15 @@ class ServiceUnavailable(APIException):
 
 
 def _read_data(request: Request) -> Any:
+    """Return the body, or refuse it for what Python's parsers do not call a mistake."""
     try:
         data = request.data
     except RecursionError as error:
         raise ParseError(_("The body is nested too deeply.")) from error
     except (LookupError, UnicodeError) as error:
-        # Of a charset that is none of text.
+        # The charset is unknown, or encodes no text, or the body is not encoded in it.
         raise ParseError(_("The body cannot be decoded.")) from error
-    # JSON has escapes for them, and an answer that quotes one could not be encoded.
+    # JSON has escapes for surrogates, and an answer that quotes one could not be encoded.
     items = data.items() if isinstance(data, dict) else [("", data)]
     faulty = [name for name, value in items if has_surrogate([name, value])]
     message = _("Surrogate characters are not allowed.")
@@ -267,11 +276,6 @@ def _read_data(request: Request) -> Any:
     if faulty:
         raise ValidationError({name: [message] for name in faulty})
     return data
-
-
-def _refuse(message: str, status: int, retry_after: int | None = None) -> Response:
-    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-    return Response({"detail": message}, status=status, headers=headers)
 
 
 def _get_polling_interval(export: QueryExport) -> int:

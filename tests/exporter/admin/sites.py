@@ -13,10 +13,23 @@ from django_infra.exporter.models import QueryExport
 from testapp.models import Author, Book, Publisher
 
 
+class InitialFilter(admin.SimpleListFilter):
+    """Filter by any letter, and offer one."""
+
+    title = "initial"
+    parameter_name = "initial"
+
+    def lookups(self, request, model_admin):
+        return [("A", "A")]
+
+    def queryset(self, request, queryset):
+        return queryset.filter(name__startswith=self.value()) if self.value() else queryset
+
+
 class AuthorAdmin(admin.ModelAdmin):
     actions = [export_selected]
     list_display = ["name", "publisher", "book_count", "initial"]
-    list_filter = ["publisher"]
+    list_filter = ["publisher", InitialFilter]
     search_fields = ["name"]
     ordering = ["-name"]
 

@@ -191,6 +191,11 @@ def test_the_page_can_be_linked(authors, client):
     assert "All 4 authors of the list" in get_text(client.get(PAGE))
 
 
+def test_a_filter_that_shows_no_choice_as_chosen_is_told_by_its_value(authors, client):
+    text = get_text(client.get(PAGE, {"query": "initial=B"}))
+    assert "The 1 author that matches: initial: B Back" in text
+
+
 def test_a_site_has_the_action_for_all_models(staff, act, client):
     staff.user_permissions.add(Permission.objects.get(codename="view_book"))
     assert client.get("/wide/testapp/book/").status_code == 200
@@ -216,6 +221,13 @@ def test_the_columns_are_those_of_the_list_at_first(authors, client):
     assert 'name="order" value="name publisher__name book_count"' in response.content.decode()
     assert {"email", "publisher__name"} <= set(get_offered(response))
     assert "Cannot be exported, as Python computes it: initial letter." in get_text(response)
+
+
+@pytest.mark.parametrize("columns", [["name"], ["publisher__name"], []])
+def test_columns_are_open_if_they_are_the_lists_own_or_one_is_chosen(authors, ask, columns):
+    response = ask(columns=columns, format="exe")
+    is_open = {group.path: is_open for group, is_open in response.context["groups"]}
+    assert is_open == {"": True, "publisher__": "publisher__name" in columns}
 
 
 def test_related_columns_are_for_those_who_may_view_the_model(authors, client, staff):

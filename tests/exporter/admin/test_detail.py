@@ -192,6 +192,12 @@ def test_the_timeline_has_the_attempts_that_failed(page, again, place):
     assert steps[2][1] == "0:00:02"
 
 
+def test_an_attempt_of_which_only_the_end_is_known_has_failed(page):
+    export = make_export(ExportState.PROCESSING)
+    export.update(failures=[{"ended_at": str(timezone.now())}])
+    assert "Failed" in dict(get_steps(page(DETAIL, export.pk)))
+
+
 def test_times_are_told_to_the_second(page):
     export = make_export(ExportState.FAIL)
     time = datetime.datetime(2026, 7, 25, 14, 3, 59, tzinfo=datetime.UTC)

@@ -9,6 +9,7 @@ from django.test import RequestFactory
 from django.urls import reverse
 
 from django_infra.exporter.changelists.export import NAME, make_params
+from django_infra.exporter.changelists.rows import Listing
 from django_infra.exporter.export import enqueue_export
 from testapp.models import Author, Book, Publisher
 
@@ -56,14 +57,8 @@ def ask(staff):
         request = RequestFactory().post("/anywhere/")
         request.user = user or staff
         defaults = {"headers": "names", "options": {}}
-        return make_params(
-            admin.site.get_model_admin(model),
-            request,
-            query=query,
-            selected=selected,
-            columns=columns,
-            **defaults | kwargs,
-        )
+        listing = Listing(admin.site.get_model_admin(model), request, query, selected)
+        return make_params(listing, columns=columns, **defaults | kwargs)
 
     return ask
 

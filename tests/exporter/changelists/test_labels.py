@@ -19,6 +19,7 @@ from django_infra.exporter.changelists.offers import (
     get_default_paths,
     list_groups,
 )
+from django_infra.exporter.changelists.rows import Listing
 from django_infra.exporter.columns import Column
 from django_infra.exporter.export import enqueue_export, export_queryset
 from exporter.changelists.test_shown import PlainBookAdmin, serve
@@ -135,7 +136,7 @@ def test_the_way_tells_whether_a_row_may_be_missing(admin_user, monkeypatch):
     request.user = admin_user
     kinds = {Book: PlainBookAdmin, Author: PlainBookAdmin, Publisher: PlainBookAdmin}
     with serve(kinds) as site:
-        groups = list_groups(site.get_model_admin(Book), request, Book.objects.all())
+        groups = list_groups(Listing(site.get_model_admin(Book), request), Book.objects.all())
     assert [[*group.computed] for group in groups] == [[], [], ["author__publisher__name"]]
 
 
@@ -172,13 +173,10 @@ def test_what_is_no_choice_any_more_is_exported_as_it_is(admin_user):
     request.user = admin_user
     own = type("Own", (PlainBookAdmin,), {"list_display": ["Kind"], "ordering": ["pk"]})
     with serve({Letter: own}) as site:
-        model_admin = site.get_model_admin(Letter)
+        listing = Listing(site.get_model_admin(Letter), request)
         rows = Letter.objects.all()
-        columns = get_default_paths(model_admin, request, list_groups(model_admin, request, rows))
-        params = make_params(
-            model_admin, request, query="", selected=None,
-            columns=[*columns, "id"], headers="names", options=PLAIN,
-        )  # fmt: skip
+        columns = [*get_default_paths(listing, list_groups(listing, rows)), "id"]
+        params = make_params(listing, columns=columns, headers="names", options=PLAIN)
         export = enqueue_export(NAME, params, created_by=admin_user)
     shown = [[each.get_Kind_display(), each.pk] for each in rows.order_by("pk")]
     assert shown[1][0] == "gone"
@@ -194,10 +192,8 @@ def test_a_chosen_column_is_there_though_its_header_is_the_name_of_another(admin
     request.user = admin_user
     with serve({Letter: PlainBookAdmin}) as site:
         columns = ["get_Kind_display", "Kind", "sender"]
-        params = make_params(
-            site.get_model_admin(Letter), request, query="", selected=None,
-            columns=columns, headers=headers, options=PLAIN,
-        )  # fmt: skip
+        listing = Listing(site.get_model_admin(Letter), request)
+        params = make_params(listing, columns=columns, headers=headers, options=PLAIN)
         export = enqueue_export(NAME, params, created_by=admin_user)
     names = columns if headers == "names" else ["Kind", "Kind (code)", "Sender (ID)"]
     assert read(export) == write_expected(names, [["Bill", "b", author.pk]])
@@ -209,8 +205,9 @@ def test_the_page_says_which_labels_it_cannot_export(admin_user, monkeypatch):
     request.user = admin_user
     with serve({Letter: PlainBookAdmin}) as site:
         model_admin = site.get_model_admin(Letter)
-        groups = list_groups(model_admin, request, Letter.objects.all())
-        assert get_computed_names(model_admin, request, groups) == ["Kind"]
+        listing = Listing(model_admin, request)
+        groups = list_groups(listing, Letter.objects.all())
+        assert get_computed_names(listing, groups) == ["Kind"]
         model_admin.export_exclude = ["Kind"]
-        groups = list_groups(model_admin, request, Letter.objects.all())
-        assert get_computed_names(model_admin, request, groups) == []
+        groups = list_groups(listing, Letter.objects.all())
+        assert get_computed_names(listing, groups) == []

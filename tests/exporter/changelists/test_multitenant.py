@@ -22,6 +22,7 @@ from django_multitenant.utils import get_current_tenant, set_current_tenant
 from django_infra.exporter.admin import export_selected
 from django_infra.exporter.changelists.export import NAME, make_params
 from django_infra.exporter.changelists.requests import ChangeListRequest
+from django_infra.exporter.changelists.rows import Listing
 from django_infra.exporter.exceptions import OtherRows
 from django_infra.exporter.export import schedule_export
 from django_infra.exporter.jobs import run_job
@@ -129,15 +130,8 @@ def stores(monkeypatch):
 def ask(model_admin, user):
     request = RequestFactory().get("/")
     request.user = user
-    return make_params(
-        model_admin,
-        request,
-        query="",
-        selected=None,
-        columns=["count", "product__name"],
-        headers="names",
-        options={},
-    )
+    listing = Listing(model_admin, request)
+    return make_params(listing, columns=["count", "product__name"], headers="names", options={})
 
 
 def test_a_worker_has_the_rows_of_the_tenant(model_admin, stores, admin_user, settings):

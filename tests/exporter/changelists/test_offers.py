@@ -22,7 +22,7 @@ from django_infra.exporter.changelists.offers import (
     get_default_paths,
     list_groups,
 )
-from django_infra.exporter.changelists.rows import get_rows
+from django_infra.exporter.changelists.rows import Listing
 from django_infra.exporter.exceptions import ExportNotPermitted, InvalidParams
 from django_infra.exporter.export import enqueue_export
 from testapp.admin import export_selected
@@ -38,15 +38,14 @@ def offer(staff):
     def offer(model, user=None):
         request = RequestFactory().get("/")
         request.user = user or staff
-        model_admin = admin.site.get_model_admin(model)
-        rows = get_rows(model_admin, request, query="", selected=None)
-        return model_admin, request, list_groups(model_admin, request, rows)
+        listing = Listing(admin.site.get_model_admin(model), request)
+        return listing, list_groups(listing, listing.get_rows())
 
     return offer
 
 
 def get_paths(offered):
-    return list(list_columns(offered[2]))
+    return list(list_columns(offered[1]))
 
 
 def test_the_fields_of_the_model_its_annotations_and_what_relations_lead_to(offer):
@@ -63,7 +62,7 @@ def test_the_fields_of_the_model_its_annotations_and_what_relations_lead_to(offe
 
 
 def test_groups_and_headers_say_where_columns_come_from(offer):
-    groups = offer(Book)[2]
+    groups = offer(Book)[1]
     assert [(group.label, group.path) for group in groups] == [
         ("Book", ""),
         ("Author", "author__"),
@@ -85,7 +84,7 @@ def test_what_the_change_list_shows_is_chosen_first(offer):
 
 def test_a_list_of_objects_alone_has_the_columns_of_the_model(offer, admin_user):
     offered = offer(Profile, admin_user)
-    assert get_default_paths(*offered) == [column.path for column in offered[2][0].columns]
+    assert get_default_paths(*offered) == [column.path for column in offered[1][0].columns]
     assert get_computed_names(*offered) == []
 
 
@@ -205,7 +204,7 @@ def test_what_a_related_admin_hides_leads_no_further(offer, monkeypatch):
 def test_a_relation_that_is_kept_back_takes_along_what_it_leads_to(offer, monkeypatch):
     kind = type(admin.site.get_model_admin(Book))
     monkeypatch.setattr(kind, "export_exclude", ["author__publisher"], raising=False)
-    groups = offer(Book)[2]
+    groups = offer(Book)[1]
     assert [group.path for group in groups] == ["", "author__"]
     assert "author__name" in list_columns(groups)
     assert "author__publisher" not in list_columns(groups)
@@ -300,7 +299,7 @@ def test_a_proxy_without_an_admin_shows_what_that_of_its_model_does(
 
 def test_choices_are_offered_by_label_and_by_code(offer, admin_user):
     offered = offer(Reader, admin_user)
-    columns = list_columns(offered[2])
+    columns = list_columns(offered[1])
     assert [columns[path].header for path in ("get_role_display", "role")] == [
         "Role",
         "Role (code)",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib import admin
 from django.db import connection
+from django.http import QueryDict
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from django_infra.exporter.changelists.rows import clean_query
+from django_infra.exporter.changelists.rows import Listing, clean_query
 from django_infra.exporter.exceptions import InvalidParams
 from django_infra.exporter.models import QueryExport
+from testapp.models import Author
 
 pytestmark = pytest.mark.django_db
 
@@ -32,6 +35,17 @@ def test_a_query_that_no_url_holds_is_refused_before_it_is_read(admin_client, me
     assert response.url == reverse("admin:testapp_author_changelist")
     assert not any("testapp_author" in query["sql"] for query in queries)
     assert not QueryExport.objects.exists()
+
+
+def test_a_change_list_gets_a_request_of_its_own_that_admins_may_change(rf, admin_user):
+    request = rf.post("/anywhere/?page=1", {"columns": "id"})
+    request.user = admin_user
+    listing = Listing(admin.site.get_model_admin(Author), request, "q=ada&p=3")
+    own = listing.get_own_request()
+    assert (own.method, own.path) == ("GET", reverse("admin:testapp_author_changelist"))
+    own.GET = QueryDict()
+    assert listing.get_own_request().GET == {"q": ["ada"]}
+    assert (request.method, request.GET) == ("POST", {"page": ["1"]})
 
 
 def test_a_query_as_long_as_a_url_is_read():

@@ -18,6 +18,7 @@ from guardian.shortcuts import assign_perm, get_objects_for_user, remove_perm
 
 from django_infra.exporter.changelists.export import NAME, make_params
 from django_infra.exporter.changelists.requests import ChangeListRequest
+from django_infra.exporter.changelists.rows import Listing
 from django_infra.exporter.exceptions import ExportNotPermitted, InvalidParams, OtherRows
 from django_infra.exporter.export import enqueue_export, schedule_export
 from django_infra.exporter.jobs import run_job
@@ -123,15 +124,13 @@ def test_otp(library, staff, monkeypatch, is_verified):
     if is_verified:
         request.session[DEVICE_ID_SESSION_KEY] = device.persistent_id
     OTPMiddleware(lambda request: None)(request)
-    asked = {"query": "", "selected": None, "columns": ["id"], "headers": "names", "options": {}}
-    model_admin = admin.site.get_model_admin(Author)
+    asked = {"columns": ["id"], "headers": "names", "options": {}}
+    listing = Listing(admin.site.get_model_admin(Author), request)
     if not is_verified:
         with pytest.raises(ExportNotPermitted):
-            make_params(model_admin, request, **asked)
+            make_params(listing, **asked)
         return
-    scheduled = schedule_export(
-        NAME, make_params(model_admin, request, **asked), created_by=request.user
-    )
+    scheduled = schedule_export(NAME, make_params(listing, **asked), created_by=request.user)
     run_job(scheduled.pk)
     scheduled.refresh_from_db()
     assert scheduled.row_count == 25

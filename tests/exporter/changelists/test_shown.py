@@ -23,7 +23,7 @@ from django.urls import path
 from django_infra.exporter.admin import QueryExportAdmin, export_selected
 from django_infra.exporter.changelists.groups import list_columns
 from django_infra.exporter.changelists.offers import list_groups
-from django_infra.exporter.changelists.rows import get_rows
+from django_infra.exporter.changelists.rows import Listing
 from django_infra.exporter.models import QueryExport
 from generated import given, settings, st
 from testapp.models import Author, Book, Letter, LivingAuthor, Passport, Profile, Publisher
@@ -229,9 +229,9 @@ def offer(site, user, model=Book):
     """Return the rows of the change list, and the columns that the user is offered of them."""
     request = RequestFactory().get("/")
     request.user = user
-    model_admin = site.get_model_admin(model)
-    rows = get_rows(model_admin, request, query="", selected=None)
-    return rows, list_columns(list_groups(model_admin, request, rows))
+    listing = Listing(site.get_model_admin(model), request)
+    rows = listing.get_rows()
+    return rows, list_columns(list_groups(listing, rows))
 
 
 # What a user may ask for, whether or not it is offered.
@@ -249,9 +249,8 @@ def offer_one(site, user, path):
     """Return the column at the path if it is offered to who asks for that alone."""
     request = RequestFactory().get("/")
     request.user = user
-    model_admin = site.get_model_admin(Book)
-    rows = get_rows(model_admin, request, query="", selected=None)
-    return list_columns(list_groups(model_admin, request, rows, paths=[path])).get(path)
+    listing = Listing(site.get_model_admin(Book), request)
+    return list_columns(list_groups(listing, listing.get_rows(), paths=[path])).get(path)
 
 
 def make_user(names):
@@ -567,9 +566,9 @@ def test_each_model_is_looked_at_once_however_many_ways_lead_there(settings):
     with serve(registered) as site:
         request = RequestFactory().get("/")
         request.user = make_user([*EVERYTHING, "view_letter"])
-        model_admin = site.get_model_admin(Letter)
+        listing = Listing(site.get_model_admin(Letter), request)
         calls.clear()
-        groups = list_groups(model_admin, request, Letter.objects.all())
+        groups = list_groups(listing, Letter.objects.all())
     assert [group.path for group in groups if group.path.endswith("publisher__")] == [
         "sender__publisher__",
         "receiver__publisher__",
@@ -585,9 +584,10 @@ def test_what_is_offered_takes_no_query_for_each_model(settings, django_assert_n
     with serve(registered) as site:
         request = RequestFactory().get("/")
         request.user = make_user([*EVERYTHING, "view_letter"])
+        listing = Listing(site.get_model_admin(Letter), request)
         # Those of the user and of the user's groups.
         with django_assert_num_queries(2):
-            list_groups(site.get_model_admin(Letter), request, Letter.objects.all())
+            list_groups(listing, Letter.objects.all())
 
 
 class Counting(ModelAdmin):
@@ -618,9 +618,8 @@ def test_pages_are_asked_once_and_only_for_the_columns_that_are_chosen(
     with serve(dict.fromkeys([Book, Author, Publisher, Passport, Letter], Counting)) as site:
         request = RequestFactory().get("/")
         request.user = admin_user
-        model_admin = site.get_model_admin(Book)
-        rows = get_rows(model_admin, request, query="", selected=None)
-        columns = list_columns(list_groups(model_admin, request, rows, paths=paths))
+        listing = Listing(site.get_model_admin(Book), request)
+        columns = list_columns(list_groups(listing, listing.get_rows(), paths=paths))
         assert columns.keys() >= set(paths or ())
     assert {field.model for field in Counting.made} == asked
     assert len(Counting.made) == len(set(Counting.made))

@@ -94,7 +94,10 @@ def test_a_job_in_progress_says_when_to_ask_again(login, box):
             {"name": "authors", "params": {"nope": 1}},
             {"params": {"nope": ["Unknown parameter."]}},
         ),
-        ({"name": "authors", "params": {"name": "\0"}}, ["params"]),
+        (
+            {"name": "authors", "params": {"name": "\0"}},
+            {"params": ["params holds a NUL character, which databases refuse."]},
+        ),
         ({"name": "authors", "params": {"name": "\ud800"}}, ["params"]),
         ({"name": "authors", "params": {"publishers": [{}]}}, ["params"]),
         ({"name": "authors", "params": {"publishers": [10**30]}}, ["params"]),

@@ -1,4 +1,4 @@
-"""Exports in Django's admin."""
+"""Show exports in Django's admin, and export what any other change list shows."""
 
 from __future__ import annotations
 

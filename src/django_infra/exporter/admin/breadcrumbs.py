@@ -1,3 +1,5 @@
+"""Lead from the index of the admin to a page that is no model's own."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -11,14 +13,14 @@ from django.utils.translation import gettext
 
 
 def trace(
-    site: AdminSite, opts: Options[Any], *pages: tuple[Any, str | None], is_hidden: bool = False
-) -> dict[str, Any]:
+    site: AdminSite, opts: Options[Any], *pages: tuple[object, str | None], is_hidden: bool = False
+) -> dict[str, object]:
     """Return what breadcrumbs.html shows: the way to the pages of a model, and these pages.
 
     A page without a URL is the one that is shown. ``is_hidden`` leaves the model out.
     """
 
-    def get_url(name: str, **kwargs: Any) -> str:
+    def get_url(name: str, **kwargs: str) -> str:
         return reverse(f"admin:{name}", kwargs=kwargs, current_app=site.name)
 
     home = (gettext("Home"), get_url("index"))
@@ -31,6 +33,7 @@ def trace(
     ]
     return {
         "breadcrumbs": [home, *([] if is_hidden else parents), *pages],
-        # As the CSS of the admin has it.
+        # The CSS of the admin dresses a list from Django 6.1 on, and links with signs between
+        # them before.
         "breadcrumbs_are_list": django.VERSION >= (6, 1),
     }

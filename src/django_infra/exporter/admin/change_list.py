@@ -1,7 +1,10 @@
+"""List exports without their large fields, and answer what no filter can read."""
+
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+from django.contrib.admin import ListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Case, CharField, When
@@ -23,14 +26,19 @@ def defer_large(rows: QueryExportQuerySet) -> QueryExportQuerySet:
 
 
 class ExportChangeList(ChangeList):
-    def get_filters(self, request: HttpRequest) -> Any:
+    # What IncorrectLookupParameters answers leads back to the whole list; any other error would
+    # be one of the server's.
+
+    def get_filters(
+        self, request: HttpRequest
+    ) -> tuple[list[ListFilter], bool, dict[str, bool | str], bool, bool]:
         try:
             return super().get_filters(request)
         except (OverflowError, ValueError) as error:
-            # Of the date hierarchy, which looks for the day after.
+            # The date hierarchy looks for the day after, and the last day of all has none.
             raise IncorrectLookupParameters from error
 
-    def get_filters_params(self, params: Any = None) -> dict[str, Any]:
+    def get_filters_params(self, params: dict[str, Any] | None = None) -> dict[str, Any]:
         found: dict[str, Any] = super().get_filters_params(params)
         # PostgreSQL answers a NUL with an error.
         if any("\0" in text for values in found.values() for text in values):
@@ -44,8 +52,10 @@ class ExportChangeList(ChangeList):
             # SQLite's answer to the number of a user that is none.
             raise IncorrectLookupParameters from error
 
-    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> Any:
-        rows: Any = super().get_queryset(request, exclude_parameters)
+    def get_queryset(
+        self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
+    ) -> QueryExportQuerySet:
+        rows = cast(QueryExportQuerySet, super().get_queryset(request, exclude_parameters))
         return defer_large(rows).annotate(**{ASKED: WHAT_WAS_ASKED})
 
     @property

@@ -1,10 +1,10 @@
-"""Export what a change list shows: the action, and the page that it leads to."""
+"""Lead from the action of a change list to its page of export, and start what that sends."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.apps import apps
@@ -12,7 +12,6 @@ from django.contrib import admin, messages
 from django.contrib.admin.exceptions import NotRegistered
 from django.contrib.admin.helpers import ActionForm
 from django.core.exceptions import SuspiciousOperation
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import NoReverseMatch, URLPattern, path
 from django.utils.http import urlencode
@@ -26,7 +25,8 @@ from django_infra.exporter.admin.change_list_page import (
 )
 from django_infra.exporter.admin.pages import ExportPages
 from django_infra.exporter.admin.starts import make_admin_view
-from django_infra.exporter.changelists.rows import ACTION_MARK
+from django_infra.exporter.changelists.rows import ACTION_MARK, Listing
+from django_infra.exporter.columns import AnyQuerySet
 from django_infra.exporter.exceptions import (
     ExportNotPermitted,
     InvalidExport,
@@ -44,18 +44,19 @@ KEYS = "keys"
 
 NOT_SET_UP = gettext_noop("the site is not set up for it")
 
-# Some servers and proxies take no more.
+# Some servers and proxies take no longer one; the page then answers the action itself.
 MAX_URL_LENGTH = 2000
 
 
+# Any, since for mypy the admin of a project's own model is no ModelAdmin[Model].
 @admin.action(permissions=["view"], description=_("Export selected %(verbose_name_plural)s"))
 def export_selected(
-    model_admin: admin.ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Any]
+    model_admin: admin.ModelAdmin[Any], request: HttpRequest, queryset: AnyQuerySet
 ) -> HttpResponse | None:
     """Ask how the ticked rows, or all that the change list finds, are to be exported."""
     site = model_admin.admin_site
     try:
-        get_url(model_admin)
+        url = get_url(model_admin)
     except NoReverseMatch:
         message = gettext(
             "The admin site “%(site)s” has no pages for exports; it needs "
@@ -66,20 +67,16 @@ def export_selected(
     is_across = ActionForm.base_fields["select_across"].to_python(request.POST.get("select_across"))
     ticked = request.POST.getlist(admin.helpers.ACTION_CHECKBOX_NAME)
     selected = None if is_across else ticked
-    query = request.GET.urlencode()
-    link = _make_link(model_admin, query, selected)
-    if len(link) <= MAX_URL_LENGTH:
-        return HttpResponseRedirect(link)
-    return _show(model_admin, request, query=query, selected=selected)
-
-
-def _make_link(model_admin: admin.ModelAdmin[Any], query: str, selected: list[str] | None) -> str:
-    asked: dict[str, Any] = {QUERY: query}
+    listing = Listing(model_admin, request, request.GET.urlencode(), selected)
+    asked: dict[str, str | list[str]] = {QUERY: listing.query}
     if selected is not None:
         asked |= {IS_SELECTION: "1", SELECTED: selected}
-    return f"{get_url(model_admin)}?{urlencode(asked, doseq=True)}"
+    link = f"{url}?{urlencode(asked, doseq=True)}"
+    return HttpResponseRedirect(link) if len(link) <= MAX_URL_LENGTH else _show(listing)
 
 
+# The page and the worker look for the mark among the actions that the user is offered, which may
+# be wrapped.
 setattr(export_selected, ACTION_MARK, True)
 
 
@@ -103,73 +100,58 @@ def change_list_view(
         raise Http404(f"No {app_label}.{model_name} is registered.") from error
     if request.method == "POST":
         query, selected = request.POST.get(QUERY, ""), _read_selected(request.POST)
-        return _show(
-            model_admin, request, query=query, selected=selected, export_admin=export_admin
-        )
+        return _show(Listing(model_admin, request, query, selected), export_admin)
     if QUERY not in request.GET:
         # The change list's own, in which any name may be a filter's.
-        return _show(model_admin, request, query=request.GET.urlencode(), selected=None)
+        return _show(Listing(model_admin, request, request.GET.urlencode()))
     query, selected = request.GET[QUERY], _read_selected(request.GET)
-    return _show(model_admin, request, query=query, selected=selected)
+    return _show(Listing(model_admin, request, query, selected))
 
 
 def _read_selected(data: QueryDict) -> list[str] | None:
     """Return the keys, or None for all rows; without keys, a selection is not all of them."""
-    selected = [*data.getlist(SELECTED), *_read_keys(data.get(KEYS, "[]"))]
-    return selected if selected or data.get(IS_SELECTION) else None
-
-
-def _read_keys(text: str) -> list[str]:
+    # Only the page's own form sends keys, and always as a list of texts.
     try:
-        keys = json.loads(text)
+        keys = json.loads(data.get(KEYS, "[]"))
     except (RecursionError, ValueError) as error:
         raise SuspiciousOperation("The selected keys are no JSON.") from error
     if not (isinstance(keys, list) and all(isinstance(key, str) for key in keys)):
         raise SuspiciousOperation("The selected keys are no list of texts.")
-    return keys
+    selected = [*data.getlist(SELECTED), *keys]
+    return selected if selected or data.get(IS_SELECTION) else None
 
 
-def _show(
-    model_admin: admin.ModelAdmin[Any],
-    request: HttpRequest,
-    *,
-    query: str,
-    selected: Sequence[str] | None,
-    export_admin: ExportPages | None = None,
-) -> HttpResponse:
+def _show(listing: Listing, export_admin: ExportPages | None = None) -> HttpResponse:
     """Answer with the page, or with what it starts where an admin of exports is given."""
     try:
-        page = ChangeListPage(model_admin, request, query=query, selected=selected)
+        page = ChangeListPage(listing)
     except ExportNotPermitted:
+        # It is an InvalidExport too, and Django answers it as PermissionDenied.
         raise
     except OtherRows as error:
-        return _refuse_rows(model_admin, request, error, query)
+        return _refuse_rows(listing, error)
     except InvalidExport:
         message = gettext("These rows cannot be exported: the change list does not show them.")
-        return _refuse(model_admin, request, message)
-    if selected is not None and not selected:
-        return _refuse(model_admin, request, gettext("No row is selected."), query=page.query)
-    page.bind(None if export_admin is None else request.POST)
+        return _refuse(replace(listing, query=""), message)
+    if listing.selected is not None and not listing.selected:
+        return _refuse(listing, gettext("No row is selected."))
+    page.bind(None if export_admin is None else listing.request.POST)
     try:
         if export_admin is not None:
             return page.start(export_admin) or page.render()
         page.check()
     except InvalidParams as error:
-        return _refuse_rows(model_admin, request, error, page.query)
+        return _refuse_rows(listing, error)
     return page.render()
 
 
-def _refuse_rows(
-    model_admin: admin.ModelAdmin[Any], request: HttpRequest, error: InvalidParams, query: str
-) -> HttpResponse:
+def _refuse_rows(listing: Listing, error: InvalidParams) -> HttpResponse:
     logger.error("The rows cannot be exported. %s", error)
     reason = error.reason if isinstance(error, OtherRows) else gettext(NOT_SET_UP)
     message = gettext("These rows cannot be exported: %(reason)s. Ask whoever runs the site.")
-    return _refuse(model_admin, request, message % {"reason": reason}, query=query)
+    return _refuse(listing, message % {"reason": reason})
 
 
-def _refuse(
-    model_admin: admin.ModelAdmin[Any], request: HttpRequest, message: str, *, query: str = ""
-) -> HttpResponse:
-    model_admin.message_user(request, message, messages.ERROR)
-    return HttpResponseRedirect(get_change_list_url(model_admin, query))
+def _refuse(listing: Listing, message: str) -> HttpResponse:
+    listing.model_admin.message_user(listing.request, message, messages.ERROR)
+    return HttpResponseRedirect(get_change_list_url(listing.model_admin, listing.query))

@@ -1,14 +1,16 @@
-"""What the export of a change list was asked for, as people read it."""
+"""Say in words what the export of a change list was asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from contextlib import suppress
+from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.utils import label_for_field
 from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
+from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import NoReverseMatch
 from django.utils import formats
@@ -24,27 +26,38 @@ from django_infra.exporter.changelists.export import HEADERS, NAME
 from django_infra.exporter.changelists.rows import find_admin
 from django_infra.exporter.exceptions import InvalidParams
 from django_infra.exporter.models import QueryExport
+from django_infra.exporter.named import Params
 
-Facts = list[tuple[str, str]]
+Facts: TypeAlias = list[tuple[str, str]]
 
 
 def list_change_list_facts(request: HttpRequest, export: QueryExport) -> Facts:
     """Return what it is called and what it is, for an export of a change list."""
     if export.name != NAME or not isinstance(export.params, dict):
         return []
-    params: dict[str, Any] = export.params
+    params: Params = export.params
     model_admin = _find_admin(request, params)
+    query = str(params.get("query", ""))
     title = capfirst(facts.get_model_title(export))
-    query = parse_qsl(str(params.get("query", "")))
+    if model_admin is not None:
+        # The change list may have no URL any more, and params sent by hand may hold any query.
+        with suppress(InvalidParams, NoReverseMatch):
+            url = get_change_list_url(model_admin, query)
+            title = format_html('<a href="{}">{}</a>', url, title)
+    rows = _("All that match")
+    if params.get("is_selection"):
+        count = len(_read_list(params, "selected"))
+        selected = ngettext("%(count)s selected row", "%(count)s selected rows", count)
+        rows = selected % {"count": formats.localize(count)}
     options = params.get("options")
     options = options if isinstance(options, dict) else {}
     headers = HEADERS.get(str(params.get("headers")))
     # Of a job that has not begun nobody knows more than the paths.
     columns = [] if export.columns else _read_list(params, "columns")
     found = [
-        (_("Change list"), _link(title, model_admin, str(params.get("query", "")))),
-        (_("Rows"), _say_rows(params)),
-        *_describe_query(request, model_admin, query),
+        (_("Change list"), title),
+        (_("Rows"), rows),
+        *_describe_query(request, model_admin, parse_qsl(query)),
         (_("Columns"), ", ".join(str(each) for each in columns)),
         (_("Header names"), str(headers or "")),
         *((str(key), str(value)) for key, value in options.items()),
@@ -52,13 +65,13 @@ def list_change_list_facts(request: HttpRequest, export: QueryExport) -> Facts:
     return [(label, value) for label, value in found if value]
 
 
-def _read_list(params: dict[str, Any], name: str) -> list[Any]:
+def _read_list(params: Params, name: str) -> list[object]:
     """Return what should be a list, of params that may have been sent by hand."""
     value = params.get(name)
     return value if isinstance(value, list) else []
 
 
-def _find_admin(request: HttpRequest, params: dict[str, Any]) -> ModelAdmin[Any] | None:
+def _find_admin(request: HttpRequest, params: Params) -> ModelAdmin[Model] | None:
     """Return that of the change list if the site has it still, and the user may view it."""
     try:
         model_admin = find_admin(str(params.get("site")), str(params.get("model")))
@@ -68,26 +81,8 @@ def _find_admin(request: HttpRequest, params: dict[str, Any]) -> ModelAdmin[Any]
     return model_admin if may_view and model_admin.has_view_permission(request) else None
 
 
-def _link(title: str, model_admin: ModelAdmin[Any] | None, query: str) -> str:
-    if model_admin is None:
-        return title
-    try:
-        url = get_change_list_url(model_admin, query)
-    except (InvalidParams, NoReverseMatch):
-        return title
-    return format_html('<a href="{}">{}</a>', url, title)
-
-
-def _say_rows(params: dict[str, Any]) -> str:
-    if not params.get("is_selection"):
-        return _("All that match")
-    count = len(_read_list(params, "selected"))
-    rows = ngettext("%(count)s selected row", "%(count)s selected rows", count)
-    return rows % {"count": formats.localize(count)}
-
-
 def _describe_query(
-    request: HttpRequest, model_admin: ModelAdmin[Any] | None, query: list[tuple[str, str]]
+    request: HttpRequest, model_admin: ModelAdmin[Model] | None, query: list[tuple[str, str]]
 ) -> Iterator[tuple[str, str]]:
     for key, value in query:
         if key == SEARCH_VAR:
@@ -98,11 +93,11 @@ def _describe_query(
             yield capfirst(get_label(model_admin, key) if model_admin else key), value
 
 
-def _say_order(request: HttpRequest, model_admin: ModelAdmin[Any] | None, order: str) -> str:
+def _say_order(request: HttpRequest, model_admin: ModelAdmin[Model] | None, order: str) -> str:
     """Name the columns that the query string has by number."""
     if model_admin is None:
         return order
-    # As ChangeList counts them.
+    # The numbers are those of ChangeList, for which the boxes of the actions are a column.
     boxes = ["action_checkbox"] if model_admin.get_actions(request) else []
     columns: list[Any] = [*boxes, *model_admin.get_list_display(request)]
     names = []
@@ -111,6 +106,7 @@ def _say_order(request: HttpRequest, model_admin: ModelAdmin[Any] | None, order:
             column = columns[int(part.removeprefix("-"))]
             name = str(label_for_field(column, model_admin.model, model_admin))
         except (AttributeError, IndexError, ValueError):
+            # The columns may have changed since.
             return order
         name = capfirst(name)
         names.append(_("%(column)s, descending") % {"column": name} if part[0] == "-" else name)

@@ -1,16 +1,15 @@
-"""The page on which a user says how the rows of a change list are to be exported."""
+"""Ask on a page how the rows of a change list are to be exported."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.admin import ModelAdmin
 from django.db import DatabaseError
-from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Model
+from django.http import HttpResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.formats import number_format
@@ -30,10 +29,11 @@ from django_infra.exporter.admin.pages import ExportPages
 from django_infra.exporter.admin.remembered import remember
 from django_infra.exporter.admin.starts import run, start
 from django_infra.exporter.changelists.export import NAME, capture, make_params
-from django_infra.exporter.changelists.groups import ColumnGroup, list_columns
+from django_infra.exporter.changelists.groups import list_columns
 from django_infra.exporter.changelists.offers import get_computed_names, list_groups
-from django_infra.exporter.changelists.rows import clean_query, get_rows
+from django_infra.exporter.changelists.rows import Listing, clean_query
 from django_infra.exporter.changelists.statements import Statement, get_time
+from django_infra.exporter.columns import AnyQuerySet
 from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import (
     HandoverFailed,
@@ -52,22 +52,13 @@ VIEW = "admin:exporter_queryexport_change_list"
 class ChangeListPage:
     """Rows that a change list shows, and how a user wants them exported."""
 
-    def __init__(
-        self,
-        model_admin: ModelAdmin[Any],
-        request: HttpRequest,
-        *,
-        query: str,
-        selected: Sequence[str] | None,
-    ) -> None:
-        self.model_admin = model_admin
-        self.request = request
-        self.query = clean_query(query)
-        self.selected = selected
+    def __init__(self, listing: Listing) -> None:
+        self.listing = listing
+        # What the query holds of the clock was read between these two times.
         since = get_time()
-        self.rows = get_rows(model_admin, request, query=self.query, selected=selected)
+        self.rows = listing.get_rows()
         until = get_time()
-        self.groups = list_groups(model_admin, request, self.rows)
+        self.groups = list_groups(listing, self.rows)
         self.count = _count(self.rows)
         self.statement = Statement.read(self.rows, since=since, until=until)
 
@@ -78,18 +69,12 @@ class ChangeListPage:
 
     def check(self) -> None:
         """Raise InvalidParams if a worker would not see these rows."""
-        capture(
-            self.model_admin,
-            self.request,
-            query=self.query,
-            selected=self.selected,
-            shown=self.statement,
-        )
+        capture(self.listing, self.statement)
 
-    def bind(self, data: Any) -> None:
+    def bind(self, data: QueryDict | None) -> None:
         """Make the forms, unbound if ``data`` is None: then they say what was asked last time."""
         formats = list(get_formats())
-        last = remember(self.model_admin, self.request, self.groups, formats)
+        last = remember(self.listing, self.groups, formats)
         self.form = ChangeListExportForm(
             data, groups=self.groups, formats=formats, initial=last.initial
         )
@@ -106,7 +91,7 @@ class ChangeListPage:
         begin = run if self.is_small else start
         params = self._make_params(options_form.cleaned_data if options_form else {})
         try:
-            return begin(export_admin, self.request, NAME, params, format)
+            return begin(export_admin, self.listing.request, NAME, params, format)
         except (InvalidExport, HandoverFailed) as error:
             add_errors(self.form, error)
             return None
@@ -114,10 +99,7 @@ class ChangeListPage:
     def _make_params(self, options: dict[str, Any]) -> dict[str, Any]:
         chosen, columns = self.form.get_chosen(), list_columns(self.groups)
         return make_params(
-            self.model_admin,
-            self.request,
-            query=self.query,
-            selected=self.selected,
+            self.listing,
             columns=chosen,
             titles={path: columns[path].header for path in chosen},
             headers=self.form.cleaned_data["headers"],
@@ -126,70 +108,67 @@ class ChangeListPage:
         )
 
     def render(self) -> HttpResponse:
-        site, opts = self.model_admin.admin_site, self.model_admin.opts
-        self.request.current_app = site.name
+        request, model_admin = self.listing.request, self.listing.model_admin
+        query = self.listing.cleaned_query
+        site, opts = model_admin.admin_site, model_admin.opts
+        request.current_app = site.name
         title = gettext("Export %(name)s") % {"name": opts.verbose_name_plural}
+        # The search and the filters did not choose rows that were ticked one by one.
+        is_ticked = self.listing.selected is not None
+        matching = [] if is_ticked else describe_query(self.listing)
         context = {
-            **site.each_context(self.request),
+            **site.each_context(request),
             "title": title,
             "subtitle": None,
             "opts": opts,
             **trace(site, opts, (gettext("Export"), None)),
-            "url": get_url(self.model_admin),
-            "change_list_url": get_change_list_url(self.model_admin, self.query),
-            "query": self.query,
-            "selected": self.selected,
-            "keys": json.dumps(self.selected),
-            "matching": self._describe_query(),
+            "url": get_url(model_admin),
+            "change_list_url": get_change_list_url(model_admin, query),
+            "query": query,
+            "selected": self.listing.selected,
+            "keys": json.dumps(self.listing.selected),
+            "matching": matching,
             "count": self.count,
             "number": number_format(self.count, force_grouping=True),
             "is_small": self.is_small,
             "is_awaited": not self.is_small and get_runner().works_at_once,
-            "computed": get_computed_names(self.model_admin, self.request, self.groups),
+            "computed": get_computed_names(self.listing, self.groups),
             **self._get_form_context(),
         }
-        return TemplateResponse(self.request, TEMPLATE, context)
+        return TemplateResponse(request, TEMPLATE, context)
 
-    def _describe_query(self) -> list[str]:
-        """Return what the rows match, unless they were ticked one by one."""
-        if self.selected is not None:
-            return []
-        return describe_query(self.model_admin, self.request, self.query)
-
-    def _get_form_context(self) -> dict[str, Any]:
+    def _get_form_context(self) -> dict[str, object]:
         form, chosen = self.form, self.form.get_chosen()
         options = {
-            name: make_admin_form(each, each.fields, _make_heading(name))
+            name: make_admin_form(
+                each, each.fields, gettext("Options of %(format)s") % {"format": name.upper()}
+            )
             for name, each in self.options_forms.items()
         }
         has_errors = bool(form.errors) or any(each.errors for each in self.options_forms.values())
+        # The page shows at once the change list's own columns, and whatever is chosen of others.
+        groups = [
+            (group, not group.path or any(column.path in chosen for column in group.columns))
+            for group in self.groups
+        ]
         return {
             "form": form,
             "file_form": make_admin_form(form, ["format", "headers"], _("File")),
             "options_forms": options,
             "has_errors": form.is_bound and has_errors,
             "non_field_errors": form.non_field_errors(),
-            "groups": [(each, _is_open(each, chosen)) for each in self.groups],
+            "groups": groups,
             "chosen": chosen,
         }
 
 
-def _count(rows: QuerySet[Any]) -> int:
+def _count(rows: AnyQuerySet) -> int:
     try:
         return rows.count()
     except (DatabaseError, OverflowError, ValueError) as error:
-        # Keys and filters that only the database refuses.
+        # The admin takes some keys and filters that only the database refuses.
         logger.warning("The rows of a change list cannot be counted.", exc_info=True)
         raise InvalidParams(f"The rows cannot be counted: {error}") from error
-
-
-def _is_open(group: ColumnGroup, chosen: list[str]) -> bool:
-    """Tell whether to show at once what the group offers."""
-    return not group.path or any(column.path in chosen for column in group.columns)
-
-
-def _make_heading(format: str) -> str:
-    return gettext("Options of %(format)s") % {"format": format.upper()}
 
 
 def get_url(model_admin: ModelAdmin[Model]) -> str:

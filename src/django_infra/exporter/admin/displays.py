@@ -1,10 +1,10 @@
-"""What the list and the detail page show of an export."""
+"""Show exports as the cells of the list, the facts of the detail page, and the news of both."""
 
 from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib import admin
@@ -63,6 +63,7 @@ def show_bar(export: QueryExport) -> SafeString:
 
 def show_download(export: QueryExport, url: str) -> SafeString | str:
     """Return the link, without its target as long as there is no file."""
+    # A page with a row that moves fills the link in when the file is there.
     if export.has_ended and (not export.is_downloadable or is_refused(export)):
         return EMPTY
     return format_html(
@@ -82,12 +83,13 @@ def show_moving(export: QueryExport, fact: str, text: str | None) -> SafeString 
 
 
 def _mark(export: QueryExport, fact: str) -> SafeString | str:
+    """Return the attributes by which admin.js finds the fact to renew; what has ended stays."""
     if export.has_ended:
         return ""
     return format_html(' data-export="{}" data-fact="{}"', export.pk, fact)
 
 
-def make_news(export: QueryExport, url: str) -> dict[str, Any]:
+def make_news(export: QueryExport, url: str) -> dict[str, object]:
     """Return all that a page shows of a row and that may have changed."""
     described = {"title": facts.get_title(export), "state": facts.show_state(export)}
     return {
@@ -181,6 +183,7 @@ class ExportFacts:
 
     @admin.display(description=gettext_lazy("columns"))
     def column_table(self, export: QueryExport) -> SafeString | str:
+        # Code may have stored any JSON.
         columns = [each for each in export.columns or () if isinstance(each, dict)]
         rows = [(each.get("header", ""), each.get("name") or _("(expression)")) for each in columns]
         return _make_table(_("Header"), _("Name"), rows) if rows else EMPTY
@@ -189,6 +192,7 @@ class ExportFacts:
     def parameter_table(self, export: QueryExport) -> SafeString | str:
         if not isinstance(export.params, dict) or not export.params:
             return EMPTY
+        # Those of a change list are said in words above, and here for whoever looks for a fault.
         if export.name == NAME:
             text = show_value(export.params)
             return format_html("<details><summary>{}</summary>{}</details>", _("Details"), text)
@@ -196,7 +200,11 @@ class ExportFacts:
         return _make_table(_("Name"), _("Value"), rows)
 
 
-def drop_empty(model_admin: Any, export: Any, fieldsets: Any) -> list[Any]:
+def drop_empty(
+    model_admin: admin.ModelAdmin[QueryExport],
+    export: QueryExport | None,
+    fieldsets: Iterable[tuple[Any, Any]],
+) -> list[tuple[Any, Any]]:
     """Leave out the facts that there are none of, and the parts of the page that have no other."""
 
     def has_value(name: str) -> bool:
@@ -213,7 +221,7 @@ def drop_empty(model_admin: Any, export: Any, fieldsets: Any) -> list[Any]:
     return kept
 
 
-def show_value(value: Any) -> SafeString | str:
+def show_value(value: object) -> SafeString | str:
     """Return a JSON value as text: a list of one, which is what forms send, as the one."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
@@ -227,7 +235,7 @@ def show_value(value: Any) -> SafeString | str:
     )
 
 
-def _make_table(first: str, second: str, rows: list[tuple[Any, Any]]) -> SafeString:
+def _make_table(first: str, second: str, rows: Iterable[tuple[object, object]]) -> SafeString:
     body = format_html_join("", '<tr><th scope="row">{}</th><td>{}</td></tr>', rows)
     return format_html(
         '<table class="export-table"><thead><tr><th scope="col">{}</th><th scope="col">{}</th>'

@@ -1,4 +1,4 @@
-"""What is known of an export, as people read it."""
+"""Say in words and numbers what is known of an export."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ def get_model_title(export: QueryExport) -> str:
 
 def show_asked(export: QueryExport) -> str:
     """Return the search and the filters of a change list, if the list has asked for them."""
+    # The list alone annotates its rows with it.
     pairs = parse_qsl(export.__dict__.get(ASKED) or "")
     names = {SEARCH_VAR: _("search")}
     words = [
@@ -81,6 +82,7 @@ def measure(export: QueryExport) -> timedelta | None:
         return export.job_time
     if export.start_time is None:
         return None
+    # Code may have ended the row without a time.
     end = export.finished_at if export.has_ended else timezone.now()
     return None if end is None else max(end - export.start_time, timedelta(0))
 
@@ -90,7 +92,7 @@ def show_duration(period: timedelta | None) -> str | None:
         return None
     clock = str(timedelta(seconds=period.seconds))
     if period < SECOND:
-        # In the form of all others, beside which it stands.
+        # Hours and minutes stay, so that it lines up with the longer ones beside it.
         return clock[:-1] + formats.number_format(period.total_seconds(), 2)
     if not period.days:
         return clock
@@ -124,7 +126,7 @@ def show_progress(export: QueryExport) -> str:
     if export.row_count is not None:
         rows = ngettext("%(count)s row", "%(count)s rows", export.row_count)
         if export.state == ExportState.FAIL:
-            # Others may have been read since.
+            # The worker reports now and then, and may have read more before it failed.
             rows = ngettext(
                 "last reported: %(count)s row", "last reported: %(count)s rows", export.row_count
             )

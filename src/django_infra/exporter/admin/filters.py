@@ -1,7 +1,9 @@
+"""Filter the list by what is configured, by whose exports they are, and by what is stuck."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 from django import forms
 from django.contrib import admin
@@ -10,6 +12,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
@@ -22,35 +25,40 @@ from django_infra.exporter.registry import registry
 
 OWNER = "created_by"
 
+# What a filter offers: the value in the query string, and how people read it.
+Choices: TypeAlias = list[tuple[str, Any]]
+
 
 class FormatFilter(admin.SimpleListFilter):
     title = _("format")
     parameter_name = "format"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        # Those of the rows would take a look at all of them.
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[QueryExport]) -> Choices:
+        # To find the formats of the rows, the database would look at all of them.
         return _add_current([(name, name) for name in get_formats()], self.value())
 
-    def queryset(self, request: HttpRequest, queryset: Any) -> QueryExportQuerySet:
-        rows: QueryExportQuerySet = queryset
-        return rows.filter(format=self.value()) if self.value() else rows
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[QueryExport]
+    ) -> QuerySet[QueryExport]:
+        return queryset.filter(format=self.value()) if self.value() else queryset
 
 
 class NameFilter(admin.SimpleListFilter):
     title = _("name")
     parameter_name = "name"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[QueryExport]) -> Choices:
         labels = {named.name: named.verbose_name or named.name for named in registry.exports}
         names = list_names(request.user)
         return _add_current([(name, labels.get(name, name)) for name in names], self.value())
 
-    def queryset(self, request: HttpRequest, queryset: Any) -> QueryExportQuerySet:
-        rows: QueryExportQuerySet = queryset
-        return rows.filter(name=self.value()) if self.value() else rows
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[QueryExport]
+    ) -> QuerySet[QueryExport]:
+        return queryset.filter(name=self.value()) if self.value() else queryset
 
 
-def _add_current(lookups: list[tuple[str, Any]], value: str | None) -> list[tuple[str, Any]]:
+def _add_current(lookups: Choices, value: str | None) -> Choices:
     """Offer what is chosen even if it is not configured any more."""
     is_known = not value or value in {name for name, _label in lookups}
     return lookups if is_known else [*lookups, (str(value), value)]
@@ -62,13 +70,15 @@ class StuckFilter(admin.SimpleListFilter):
     title = _("worker")
     parameter_name = "stuck"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[QueryExport]) -> Choices:
         return [("1", _("Stuck"))]
 
-    def queryset(self, request: HttpRequest, queryset: Any) -> QueryExportQuerySet:
-        rows: QueryExportQuerySet = queryset
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[QueryExport]
+    ) -> QuerySet[QueryExport]:
         if self.value() != "1":
-            return rows
+            return queryset
+        rows = cast(QueryExportQuerySet, queryset)
         return rows.unfinished().neglected(lease=conf.lease, timeout=conf.handover_timeout)
 
 
@@ -80,27 +90,34 @@ class OwnerFilter(admin.SimpleListFilter):
     template = "admin/exporter/queryexport/owner_filter.html"
 
     def __init__(
-        self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any
+        self,
+        request: HttpRequest,
+        params: dict[str, list[str]],
+        model: type[Model],
+        model_admin: admin.ModelAdmin[QueryExport],
     ) -> None:
         self.form_class = make_owner_form(model_admin.admin_site)
         super().__init__(request, params, model, model_admin)
         if value := self.value():
+            # The database may answer a key of another type with an error.
             try:
                 key = get_user_model()._meta.pk
                 key.run_validators(key.to_python(value))
             except ValidationError as error:
                 raise IncorrectLookupParameters from error
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[QueryExport]) -> Choices:
         return []
 
     def has_output(self) -> bool:
+        # Django hides a filter without lookups.
         return True
 
-    def queryset(self, request: HttpRequest, queryset: Any) -> QueryExportQuerySet:
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[QueryExport]
+    ) -> QuerySet[QueryExport]:
         owner: Any = self.value()
-        rows: QueryExportQuerySet = queryset
-        return rows.filter(created_by=owner) if owner else rows
+        return queryset.filter(created_by=owner) if owner else queryset
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         """Yield the form and what else the address says, which stays when the form is sent."""
@@ -119,7 +136,7 @@ class OwnerFilter(admin.SimpleListFilter):
 
 def make_owner_form(admin_site: admin.AdminSite) -> type[forms.Form]:
     """Return the form in which the user is chosen whose exports the list shows."""
-    relation: Any = QueryExport._meta.get_field(OWNER)
+    relation = QueryExport._meta.get_field(OWNER)
     widget = AutocompleteSelect(relation, admin_site, attrs={"id": "export-owner"})
 
     class OwnerForm(forms.Form):

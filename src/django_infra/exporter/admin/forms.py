@@ -1,13 +1,17 @@
+"""Make the forms of an export look like the admin's, and tell in them what went wrong."""
+
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django import forms
 from django.contrib.admin.helpers import AdminForm
 from django.contrib.admin.widgets import AdminDateWidget, AdminRadioSelect, AdminTimeWidget
 from django.core.exceptions import NON_FIELD_ERRORS
+from django.http import QueryDict
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from django_infra.exporter.changelists.export import HEADERS
@@ -20,7 +24,7 @@ from django_infra.exporter.exceptions import (
 )
 from django_infra.exporter.formats import get_writer
 
-# As the admin has them for the fields of a model.
+# The CSS of the admin knows widgets by these, which the fields of a model have there.
 CLASSES: dict[type[forms.Widget], str] = {
     forms.TextInput: "vTextField",
     forms.EmailInput: "vTextField",
@@ -32,8 +36,6 @@ PICKERS: dict[type[forms.Widget], Any] = {
     forms.DateInput: AdminDateWidget,
     forms.TimeInput: AdminTimeWidget,
 }
-
-
 # What a script sends in place of a field for each column.
 PATHS = "paths"
 
@@ -43,7 +45,7 @@ class FormatForm(forms.Form):
 
     format = forms.ChoiceField(label=_("Format"))
 
-    def __init__(self, data: Any, *, formats: Iterable[str], **kwargs: Any) -> None:
+    def __init__(self, data: QueryDict | None, *, formats: Iterable[str], **kwargs: Any) -> None:
         super().__init__(data, **kwargs)
         self.fields["format"].choices = [(name, name.upper()) for name in formats]  # type: ignore[attr-defined]
 
@@ -66,10 +68,14 @@ class ChangeListExportForm(FormatForm):
     # Without JavaScript, columns come in the order in which they are offered.
     order = forms.CharField(required=False, widget=forms.HiddenInput)
 
-    def __init__(self, data: Any, *, groups: Iterable[ColumnGroup], **kwargs: Any) -> None:
+    def __init__(
+        self, data: QueryDict | None, *, groups: Iterable[ColumnGroup], **kwargs: Any
+    ) -> None:
+        # A script sends the columns in one field, as a form may have no more fields than
+        # DATA_UPLOAD_MAX_NUMBER_FIELDS.
         if data is not None and PATHS in data:
             data = data.copy()
-            data.setlist("columns", data[PATHS].split())
+            data.setlist("columns", str(data[PATHS]).split())
         super().__init__(data, **kwargs)
         self.fields["columns"].choices = [  # type: ignore[attr-defined]
             (column.path, column.header) for group in groups for column in group.columns
@@ -84,7 +90,7 @@ class ChangeListExportForm(FormatForm):
 
 
 def make_options_forms(
-    formats: Iterable[str], data: Any, initial: dict[str, dict[str, Any]]
+    formats: Iterable[str], data: QueryDict | None, initial: Mapping[str, dict[str, Any]]
 ) -> dict[str, forms.Form]:
     """Return the forms of the options by format; ``initial`` goes over the settings."""
     made = {}
@@ -96,7 +102,9 @@ def make_options_forms(
     return made
 
 
-def make_admin_form(form: Any, names: Iterable[str], heading: Any = None) -> AdminForm:
+def make_admin_form(
+    form: Any, names: Iterable[str], heading: str | Promise | None = None
+) -> AdminForm:
     """Return what the admin's templates show as a set of fields."""
     return AdminForm(form, [(heading, {"fields": list(names)})], {})
 
@@ -106,6 +114,7 @@ def dress(form: forms.BaseForm) -> None:
     for field in form.fields.values():
         widget = field.widget
         if (picker := PICKERS.get(type(widget))) is not None:
+            # A new widget does not know what the field has told the old one.
             field.widget = picker(widget.attrs, widget.format)
             field.widget.is_required = widget.is_required
             field.widget.is_localized = widget.is_localized
@@ -135,14 +144,12 @@ def add_errors(form: forms.BaseForm, error: Exception) -> None:
         form.add_error(None, _("No worker can be reached."))
     elif isinstance(error, InvalidParams) and error.errors:
         for name, entries in error.errors.items():
-            _add_field_errors(form, name, [str(entry["message"]) for entry in entries])
+            texts = [str(entry["message"]) for entry in entries]
+            if name in form.fields:
+                form.add_error(name, texts)
+            else:
+                # The form has no field beside which they could stand, so that they say its name.
+                is_general = name == NON_FIELD_ERRORS
+                form.add_error(None, [each if is_general else f"{name}: {each}" for each in texts])
     else:
         form.add_error(None, str(error))
-
-
-def _add_field_errors(form: forms.BaseForm, name: str, messages: Sequence[str]) -> None:
-    if name in form.fields:
-        form.add_error(name, list(messages))
-        return
-    is_general = name == NON_FIELD_ERRORS
-    form.add_error(None, [each if is_general else f"{name}: {each}" for each in messages])

@@ -1,29 +1,25 @@
-"""What the search and the filters of a change list say, for people."""
+"""Say in words what the search and the filters of a change list choose."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import parse_qsl
 
-from django.contrib.admin import ListFilter, ModelAdmin
+from django.contrib.admin import ModelAdmin
 from django.contrib.admin.utils import label_for_field
 from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR, ChangeList
-from django.http import HttpRequest
+from django.db.models import Model
 from django.utils.translation import gettext as _
 
-from django_infra.exporter.changelists.requests import turn_request
-from django_infra.exporter.changelists.rows import clean_query, open_change_list
+from django_infra.exporter.changelists.rows import Listing
 
 
-def describe_query(model_admin: ModelAdmin[Any], request: HttpRequest, query: str) -> list[str]:
+def describe_query(listing: Listing) -> list[str]:
     """Return the search and each of the filters that choose among the rows."""
-    cleaned = clean_query(query)
-    params = parse_qsl(cleaned)
+    params = parse_qsl(listing.cleaned_query)
     if all(key == ORDER_VAR for key, _value in params):
         return []
-    turned = turn_request(request, model_admin, query=cleaned)
-    return list(_describe(open_change_list(model_admin, turned), params))
+    return list(_describe(listing.open(listing.get_own_request()), params))
 
 
 def _describe(change_list: ChangeList, params: list[tuple[str, str]]) -> Iterator[str]:
@@ -31,7 +27,15 @@ def _describe(change_list: ChangeList, params: list[tuple[str, str]]) -> Iterato
     for spec in change_list.filter_specs:
         read.update(str(name) for name in spec.expected_parameters() or ())
         if used := getattr(spec, "used_parameters", None):
-            yield _join(spec.title, _find_display(spec, change_list) or _join_values(used))
+            displays = [
+                str(choice["display"])
+                for choice in spec.choices(change_list)
+                if choice.get("selected") and "display" in choice
+            ]
+            # A project's filter may show none of its choices as the chosen one.
+            lists = [each if isinstance(each, list) else [each] for each in used.values()]
+            values = [str(value) for values in lists for value in values]
+            yield _join(spec.title, ", ".join(displays) or ", ".join(values))
     for key, value in params:
         if key == SEARCH_VAR:
             yield _("search “%(text)s”") % {"text": value}
@@ -39,26 +43,11 @@ def _describe(change_list: ChangeList, params: list[tuple[str, str]]) -> Iterato
             yield _join(get_label(change_list.model_admin, key), value)
 
 
-def _find_display(spec: ListFilter, change_list: ChangeList) -> str | None:
-    """Return the choice that is shown as the chosen one; filters of projects may have none."""
-    displays = [
-        str(choice["display"])
-        for choice in spec.choices(change_list)
-        if choice.get("selected") and "display" in choice
-    ]
-    return ", ".join(displays) or None
-
-
-def _join(label: Any, value: str) -> str:
+def _join(label: object, value: str) -> str:
     return _("%(filter)s: %(value)s") % {"filter": label, "value": value}
 
 
-def _join_values(used: dict[str, Any]) -> str:
-    values = (each if isinstance(each, list) else [each] for each in used.values())
-    return ", ".join(str(each) for several in values for each in several)
-
-
-def get_label(model_admin: ModelAdmin[Any], key: str) -> str:
+def get_label(model_admin: ModelAdmin[Model], key: str) -> str:
     """Return what the field is called that a key of the query string begins with."""
     name, *rest = key.removesuffix("__exact").split("__")
     try:

@@ -1,8 +1,6 @@
-"""The named exports that a user may start, and a page with the form of each."""
+"""Offer the named exports that a user may start, each with a page for its parameters."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.forms import BaseForm
@@ -23,7 +21,7 @@ from django_infra.exporter.admin.forms import (
 from django_infra.exporter.admin.pages import ExportPages
 from django_infra.exporter.admin.starts import make_admin_view, start
 from django_infra.exporter.exceptions import HandoverFailed, InvalidExport
-from django_infra.exporter.named import NamedExport
+from django_infra.exporter.named import NamedExport, User
 from django_infra.exporter.registry import registry
 
 # Of the page's own field, beside those of the export.
@@ -57,14 +55,23 @@ def start_view(export_admin: ExportPages, request: HttpRequest, name: str) -> Ht
         started = _start(export_admin, request, named, form, format_form)
         if started is not None:
             return started
+    parts: list[tuple[BaseForm, list[str]]] = [(form, list(form.fields)), (format_form, ["format"])]
+    title = named.verbose_name or named.name
     context = {
-        **_make_context(named, form, format_form),
-        **_trace(export_admin, request, (named.verbose_name or named.name, None)),
+        "title": _("Start an export"),
+        "subtitle": title,
+        "named": named,
+        "forms": [make_admin_form(each, names) for each, names in parts if names],
+        "has_errors": any(each.is_bound and each.errors for each, _names in parts),
+        "form_media": form.media,
+        "non_field_errors": form.non_field_errors(),
+        **_trace(export_admin, request, (title, None)),
     }
     return _render(export_admin, request, "admin/exporter/named_export.html", context)
 
 
-def _get_named(name: str, user: Any) -> NamedExport:
+def _get_named(name: str, user: User) -> NamedExport:
+    """Return the export of the name, or tell what is unknown from what is not permitted."""
     if name not in {export.name for export in registry.exports}:
         raise Http404(f"No export is registered as {name!r}.")
     for named in registry.get_permitted(user):
@@ -84,6 +91,7 @@ def _start(
     if not (is_valid(form) and is_valid(format_form)):
         return None
     params = request.POST.copy()
+    # What the page itself has sent beside the parameters; a form may refuse what it does not know.
     for key in ("csrfmiddlewaretoken", format_form.add_prefix("format")):
         params.pop(key, None)
     format = format_form.cleaned_data["format"]
@@ -94,23 +102,9 @@ def _start(
         return None
 
 
-def _make_context(named: NamedExport, form: BaseForm, format_form: FormatForm) -> dict[str, Any]:
-    parts: list[tuple[BaseForm, list[str]]] = [(form, list(form.fields)), (format_form, ["format"])]
-    shown = [make_admin_form(each, names) for each, names in parts if names]
-    return {
-        "title": _("Start an export"),
-        "subtitle": named.verbose_name or named.name,
-        "named": named,
-        "forms": shown,
-        "has_errors": any(each.is_bound and each.errors for each, _names in parts),
-        "form_media": form.media,
-        "non_field_errors": form.non_field_errors(),
-    }
-
-
 def _trace(
-    export_admin: ExportPages, request: HttpRequest, *pages: tuple[Any, None]
-) -> dict[str, Any]:
+    export_admin: ExportPages, request: HttpRequest, *pages: tuple[object, None]
+) -> dict[str, object]:
     """Return the way to the pages below the list, or to the list itself."""
     listed = (_("Start an export"), export_admin.get_link("named") if pages else None)
     is_hidden = not export_admin.has_view_permission(request)
@@ -121,7 +115,7 @@ def _render(
     export_admin: ExportPages,
     request: HttpRequest,
     template: str,
-    context: dict[str, Any],
+    context: dict[str, object],
 ) -> HttpResponse:
     site = export_admin.admin_site
     request.current_app = site.name

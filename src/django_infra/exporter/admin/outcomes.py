@@ -1,4 +1,4 @@
-"""What became of exports that somebody wanted to cancel or to run again, and how one is told."""
+"""Tell what became of exports that somebody wanted to cancel or to run again."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from enum import Enum, auto
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.admin import ModelAdmin
 from django.http import HttpRequest
 from django.utils.translation import ngettext_lazy
+
+from django_infra.exporter.models import QueryExport
 
 
 class Outcome(Enum):
@@ -26,6 +29,7 @@ class Outcome(Enum):
     LOCKED = auto()
 
 
+# Each stands in one message beside others.
 TEXTS: dict[Outcome, Any] = {
     Outcome.CANCELLED: ngettext_lazy(
         "%(count)s export was cancelled.", "%(count)s exports were cancelled.", "count"
@@ -81,7 +85,9 @@ TEXTS: dict[Outcome, Any] = {
 INTENDED = {Outcome.CANCELLED, Outcome.STARTED}
 
 
-def tell(model_admin: Any, request: HttpRequest, outcomes: Counter[Outcome]) -> None:
+def tell(
+    model_admin: ModelAdmin[QueryExport], request: HttpRequest, outcomes: Counter[Outcome]
+) -> None:
     """Say how often each thing happened, what was intended first."""
     kinds = sorted(outcomes, key=lambda outcome: outcome.value)
     kinds.sort(key=lambda outcome: outcome not in INTENDED)

@@ -1,4 +1,4 @@
-"""The pages of exports that Django's admin has no like of."""
+"""Answer what a page of Django's admin does not: news, downloads, cancelling, running again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ View = Callable[..., HttpResponseBase]
 
 
 def run_without_transaction(view: View) -> View:
-    """Keep what is written when the answer is an error, and have it there when a job begins."""
+    """Keep what is written when the answer is an error, and have it there when a job begins.
+
+    It is for projects with ATOMIC_REQUESTS.
+    """
     for alias in connections:
         view = transaction.non_atomic_requests(alias)(view)
     return view
@@ -43,10 +46,10 @@ class ExportPages(ExportRights):
     def get_urls(self) -> list[URLPattern]:
         urls = super().get_urls()
         for url in urls:
-            # Its actions start and cancel too.
+            # The actions of the list start and cancel too.
             if str(url.name).endswith("_changelist"):
                 url.callback = run_without_transaction(url.callback)
-        # Before Django's own, of which the last takes any path.
+        # They come before Django's own, of which the last takes any path.
         return [
             self._route("progress/", self.progress_view, "progress"),
             self._route("<str:object_id>/download/", self.download_view, "download"),
@@ -59,7 +62,7 @@ class ExportPages(ExportRights):
         view = run_without_transaction(self.admin_site.admin_view(view))
         return path(route, view, name=f"exporter_queryexport_{name}")
 
-    def get_link(self, name: str, *args: Any) -> str:
+    def get_link(self, name: str, *args: object) -> str:
         """Return the URL of a page of exports on this admin site."""
         full_name = f"admin:exporter_queryexport_{name}"
         return reverse(full_name, args=args, current_app=self.admin_site.name)
@@ -70,7 +73,7 @@ class ExportPages(ExportRights):
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> QueryExport | None:
-        # PostgreSQL answers a NUL with an error.
+        # PostgreSQL answers a NUL with an error, which would be one of the server's.
         if not EXPORT_ID.fullmatch(str(object_id)):
             return None
         return super().get_object(request, object_id, from_field)
@@ -131,7 +134,7 @@ class ExportPages(ExportRights):
         return self.get_object(request, unquote(object_id))
 
     def _say_missing(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        # As Django's own pages do it.
+        # As Django's own pages do it, with a message on the index.
         lead_back: Any = super()._get_obj_does_not_exist_redirect  # type: ignore[misc]
         response: HttpResponseBase = lead_back(request, self.opts, object_id)
         return response

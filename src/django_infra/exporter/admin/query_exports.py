@@ -1,9 +1,12 @@
+"""Put together the admin of exports: its list, its page of one, and who sees what there."""
+
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
 from django.utils.text import capfirst
@@ -107,19 +110,20 @@ class QueryExportAdmin(ExportColumns, ExportFacts, ExportPages):
     def get_fieldsets(self, request: HttpRequest, obj: QueryExport | None = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
         has_failed = obj is not None and obj.state == ExportState.FAIL
+        # Of a failed export most facts are unknown; one that goes on learns them still.
         return drop_empty(self, obj, fieldsets) if has_failed else fieldsets
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         return search.get_fields()
 
     def get_search_results(
-        self, request: HttpRequest, queryset: Any, search_term: str
+        self, request: HttpRequest, queryset: QuerySet[QueryExport], search_term: str
     ) -> tuple[QueryExportQuerySet, bool]:
         if search.is_too_long(search_term):
             limits = {"words": search.MAX_WORDS, "characters": search.MAX_LENGTH}
             text = _("Search for at most %(words)s words and %(characters)s characters.")
             self.message_user(request, text % limits, messages.ERROR)
-        return search.find(queryset, search_term), False
+        return search.find(cast(QueryExportQuerySet, queryset), search_term), False
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         is_alone = not may_view_all(request.user)
@@ -136,9 +140,8 @@ class QueryExportAdmin(ExportColumns, ExportFacts, ExportPages):
         return ExportChangeList
 
     def get_queryset(self, request: HttpRequest) -> QueryExportQuerySet:
-        rows: Any = super().get_queryset(request)
-        shown: QueryExportQuerySet = rows.visible_to(request.user)
-        return shown
+        rows = cast(QueryExportQuerySet, super().get_queryset(request))
+        return rows.visible_to(request.user)
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -156,12 +159,12 @@ class QueryExportAdmin(ExportColumns, ExportFacts, ExportPages):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         export = context["original"]
-        # Not as text, which would tell the state of when the page was loaded.
+        # An export's text tells its state of when the page was loaded, and its id stays true.
         names = {"subtitle": export.pk, **trace(self.admin_site, self.opts, (export.pk, None))}
         facts = {**names, **self.describe(request, export)}
         return super().render_change_form(request, {**context, **facts}, *args, **kwargs)
 
-    def describe(self, request: HttpRequest, export: QueryExport) -> dict[str, Any]:
+    def describe(self, request: HttpRequest, export: QueryExport) -> dict[str, object]:
         """Return what the page of an export shows beside its fields."""
         may_download = get_rights(request).may_download(export)
         return {

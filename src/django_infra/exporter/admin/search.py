@@ -1,4 +1,4 @@
-"""The search of the list, which finds exports by what the list shows of them."""
+"""Find exports by what the list shows of them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.db.models import Q
+from django.db.models.options import Options
 from django.utils.text import smart_split, unescape_string_literal
 
+from django_infra.exporter.named import NamedExport
 from django_infra.exporter.querysets import QueryExportQuerySet
 from django_infra.exporter.registry import registry
 
@@ -30,22 +32,20 @@ def find(rows: QueryExportQuerySet, text: str) -> QueryExportQuerySet:
     """Keep the exports of which each word, or each phrase in quotes, is found somewhere."""
     if is_too_long(text):
         return rows.none()
-    return rows.filter(*(_match(_unquote(word)) for word in smart_split(text)))
-
-
-def _unquote(word: str) -> str:
-    is_quoted = word[0] in "\"'" and word[0] == word[-1] and len(word) > 1
-    return unescape_string_literal(word) if is_quoted else word
+    return rows.filter(*(_match(word) for word in smart_split(text)))
 
 
 def _match(word: str) -> Q:
-    fields: Any = [(f"{name}__icontains", word) for name in get_fields()]
+    """Match the word, or the phrase in quotes, with each fact that the list shows."""
+    if len(word) > 1 and word[0] in "\"'" and word[0] == word[-1]:
+        word = unescape_string_literal(word)
+    fields = [(f"{name}__icontains", word) for name in get_fields()]
     # What people read is in their language, and not in the database.
     names = [each.name for each in registry.exports if each.is_listed and _is_in(word, each)]
     labels = [model._meta.label for model in apps.get_models() if _is_in(word, model._meta)]
     return Q(*fields, Q(name__in=names), Q(model_label__in=labels), _connector=Q.OR)
 
 
-def _is_in(word: str, shown: Any) -> bool:
+def _is_in(word: str, shown: NamedExport | Options[Any]) -> bool:
     names = (shown.verbose_name, getattr(shown, "verbose_name_plural", ""))
     return any(word.casefold() in str(name).casefold() for name in names)

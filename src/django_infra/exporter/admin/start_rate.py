@@ -14,11 +14,11 @@ def check_start_rate(request: HttpRequest) -> None:
     # A project without the API need not load REST framework until somebody starts an export.
     from django_infra.exporter.throttling import StartThrottle
 
-    user: Any = request.user
+    # It takes REST framework's request and view, of which it needs what Django's request has too.
     throttle: Any = StartThrottle()
     if not throttle.allow_request(request, None):
         raise StartsThrottled(
-            f"{user.get_username()!r} starts exports more often than the rate of "
+            f"{request.user.get_username()!r} starts exports more often than the rate of "
             f"{throttle.scope!r} in DEFAULT_THROTTLE_RATES allows, {throttle.get_rate()!r}.",
             wait=throttle.wait(),
         )

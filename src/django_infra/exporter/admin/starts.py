@@ -1,4 +1,4 @@
-"""From what a page asks for to the page that comes next."""
+"""Start an export from a page, or make it at once, and lead to the page that comes next."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial, update_wrapper
-from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.utils import quote
@@ -33,7 +32,7 @@ def start(
     export_admin: ExportPages,
     request: HttpRequest,
     name: str,
-    params: Mapping[str, Any],
+    params: Mapping[str, object],
     format: str,
 ) -> HttpResponseRedirect:
     """Hand the export over and lead to where it can be watched; raise as ``enqueue_export()``."""
@@ -47,7 +46,7 @@ def run(
     export_admin: ExportPages,
     request: HttpRequest,
     name: str,
-    params: Mapping[str, Any],
+    params: Mapping[str, object],
     format: str,
 ) -> HttpResponseRedirect:
     """Make the export now and lead to its file; raise as ``schedule_export()``."""
@@ -56,8 +55,9 @@ def run(
     try:
         run_job(export.pk)
     except Exception as error:
-        # The row has the error.
+        # The row has the error, and the page to which this leads shows it.
         logger.error("%s has failed.", export.pk, exc_info=shorten(error))
+    # Somebody may have deleted the row meanwhile.
     with suppress(QueryExport.DoesNotExist):
         export.refresh_from_db(using=export.database)
     if export.state == ExportState.SUCCESS:

@@ -1,4 +1,4 @@
-"""What happened to an export, and when."""
+"""List what happened to an export, and when, with the attempts that failed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any
 
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -57,7 +56,12 @@ class Step:
 def list_steps(export: QueryExport) -> list[Step]:
     """Return the steps in the order of an export's life, as two clocks may tell another."""
     # What happens to a file is left to the clock: both may come first.
-    after = sorted(_find_steps_of_file(export), key=lambda step: step.time)
+    expires = _("Expired") if export.has_expired else _("Expires")
+    after = [
+        *_make_step("expires", expires, export),
+        *_make_step("deleted", _("File deleted"), export),
+    ]
+    after.sort(key=lambda step: step.time)
     steps = [*_find_steps(export), *after]
     shown = steps[:1]
     for before, step in pairwise(steps):
@@ -77,7 +81,12 @@ def _find_steps(export: QueryExport) -> Iterator[Step]:
     if not is_again:
         yield from handed_over
     for failure in earlier:
-        yield from _find_steps_of_failure(failure)
+        attempt, started_at, ended_at = failure.attempt, failure.started_at, failure.ended_at
+        if started_at is not None:
+            yield Step("started", _say_started(attempt, of_several=True), started_at)
+        if ended_at is not None:
+            failed = _("Attempt %(number)s failed") % {"number": attempt}
+            yield Step("failed", failed if attempt else _("Failed"), ended_at)
     if is_again:
         yield from handed_over
     yield from _make_step("started", _say_started(export.attempt), export)
@@ -91,19 +100,6 @@ def _find_steps(export: QueryExport) -> Iterator[Step]:
         yield from _make_step("finished", _("Finished"), export)
 
 
-def _find_steps_of_failure(failure: Failure) -> Iterator[Step]:
-    if failure.started_at is not None:
-        yield Step("started", _say_started(failure.attempt, of_several=True), failure.started_at)
-    if failure.ended_at is not None:
-        yield Step("failed", _say_failed(failure.attempt), failure.ended_at)
-
-
-def _find_steps_of_file(export: QueryExport) -> Iterator[Step]:
-    expires = _("Expired") if export.has_expired else _("Expires")
-    yield from _make_step("expires", expires, export)
-    yield from _make_step("deleted", _("File deleted"), export)
-
-
 def _make_step(kind: str, label: str, export: QueryExport) -> Iterator[Step]:
     """Yield the step if it has its time."""
     if (time := getattr(export, TIMES[kind])) is not None:
@@ -114,10 +110,6 @@ def _say_started(attempt: int | None, *, of_several: bool = False) -> str:
     if attempt is None or (attempt < 2 and not of_several):
         return _("Started")
     return _("Attempt %(number)s started") % {"number": attempt}
-
-
-def _say_failed(attempt: int | None) -> str:
-    return _("Attempt %(number)s failed") % {"number": attempt} if attempt else _("Failed")
 
 
 @dataclass(frozen=True)
@@ -173,18 +165,20 @@ def list_failures(export: QueryExport, *, is_public: bool = False) -> list[Failu
 
 
 def _list_earlier(export: QueryExport) -> list[Failure]:
-    earlier = export.failures if isinstance(export.failures, list) else []
-    return [_read_failure(each) for each in earlier if isinstance(each, dict)]
-
-
-def _read_failure(failure: dict[str, Any]) -> Failure:
-    attempt = failure.get("attempt")
-    return Failure(
-        attempt=attempt if isinstance(attempt, int) else None,
-        started_at=_read_time(failure.get("started_at")),
-        ended_at=_read_time(failure.get("ended_at")),
-        text=str(failure.get("error", "")),
-    )
+    # Code may have stored any JSON.
+    entries = export.failures if isinstance(export.failures, list) else []
+    earlier = []
+    for entry in entries:
+        if isinstance(entry, dict):
+            attempt = entry.get("attempt")
+            failure = Failure(
+                attempt=attempt if isinstance(attempt, int) else None,
+                started_at=_read_time(entry.get("started_at")),
+                ended_at=_read_time(entry.get("ended_at")),
+                text=str(entry.get("error", "")),
+            )
+            earlier.append(failure)
+    return earlier
 
 
 def _read_time(value: object) -> datetime | None:

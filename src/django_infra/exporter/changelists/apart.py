@@ -1,15 +1,16 @@
-"""Work where a worker would: with the request's connections, and nothing else of it."""
+"""Run a function as a worker would, with the request's connections and nothing else of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import Context
 from threading import Thread
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone, translation
 
 Result = TypeVar("Result")
@@ -25,18 +26,23 @@ def run_apart(function: Callable[[], Result]) -> Result:
     future: Future[Result] = Future()
 
     def work() -> None:
+        for connection in shared:
+            connections[connection.alias] = connection
+        own_language = translation.override(language) if language else nullcontext()
         try:
-            with _borrow(shared), ExitStack() as stack:
-                if language:
-                    stack.enter_context(translation.override(language))
-                stack.enter_context(timezone.override(zone))
+            with own_language, timezone.override(zone):
                 future.set_result(function())
         except BaseException as error:
             future.set_exception(error)
+        finally:
+            # Nobody else can use what the function has opened in this thread.
+            for connection in connections.all(initialized_only=True):
+                if connection not in shared:
+                    connection.close()
 
     # From Python 3.14 on a thread may begin with a copy of its caller's context.
     thread = Thread(target=Context().run, args=(work,), name="exporter-apart", daemon=True)
-    with _share() as shared:
+    with _share_connections() as shared:
         thread.start()
         try:
             thread.join()
@@ -47,9 +53,9 @@ def run_apart(function: Callable[[], Result]) -> Result:
 
 
 @contextmanager
-def _share() -> Iterator[Sequence[Any]]:
+def _share_connections() -> Iterator[Sequence[BaseDatabaseWrapper]]:
     """Let another thread use the connections of this one."""
-    shared: Sequence[Any] = connections.all(initialized_only=True)
+    shared = connections.all(initialized_only=True)
     for connection in shared:
         connection.inc_thread_sharing()
     try:
@@ -57,16 +63,3 @@ def _share() -> Iterator[Sequence[Any]]:
     finally:
         for connection in shared:
             connection.dec_thread_sharing()
-
-
-@contextmanager
-def _borrow(shared: Sequence[Any]) -> Iterator[None]:
-    """Make another thread's connections this one's, and close those that it opens."""
-    for connection in shared:
-        connections[connection.alias] = connection
-    try:
-        yield
-    finally:
-        for connection in connections.all(initialized_only=True):
-            if connection not in shared:
-                connection.close()

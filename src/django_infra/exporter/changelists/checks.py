@@ -1,18 +1,17 @@
+"""Check the settings and the admins that exports of change lists depend on."""
+
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard
 
 from django.apps import AppConfig
 from django.conf import settings
 from django.contrib.admin import AdminSite
-from django.contrib.admin.sites import all_sites
 from django.core.checks import CheckMessage, Error, Warning
-from django.urls import get_resolver
 
 from django_infra.exporter.changelists.requests import get_hook, has_urls
-from django_infra.exporter.changelists.rows import ACTION_MARK
+from django_infra.exporter.changelists.rows import has_export_action, list_sites
 from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import InvalidSetting
 
@@ -24,55 +23,45 @@ def check_admin_settings(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
     """Check the settings of what the admin exports."""
-    return [
-        *_check_max_direct_rows(),
-        *_check_related_depth(),
-        *_check_request(),
-        *_check_session_settings(),
-    ]
-
-
-def _check_max_direct_rows() -> Iterator[CheckMessage]:
-    rows: Any = conf.admin_max_direct_rows
+    faults: list[CheckMessage] = []
+    rows: object = conf.admin_max_direct_rows
     if not _is_integer(rows) or rows < 0:
-        yield Error(
-            f"EXPORTER_ADMIN_MAX_DIRECT_ROWS is {rows!r}, but must be 0 or a positive integer.",
-            hint="0 gives every export to the runner.",
-            id="exporter.E012",
+        faults.append(
+            Error(
+                f"EXPORTER_ADMIN_MAX_DIRECT_ROWS is {rows!r}, but must be 0 or a positive integer.",
+                hint="0 gives every export to the runner.",
+                id="exporter.E012",
+            )
         )
-
-
-def _check_related_depth() -> Iterator[CheckMessage]:
-    depth: Any = conf.admin_related_depth
+    depth: object = conf.admin_related_depth
     if not _is_integer(depth) or not 0 <= depth <= MAX_DEPTH:
-        yield Error(
-            f"EXPORTER_ADMIN_RELATED_DEPTH is {depth!r}, but must be an integer from 0 to "
-            f"{MAX_DEPTH}.",
-            hint="0 offers the model's own columns alone.",
-            id="exporter.E013",
+        faults.append(
+            Error(
+                f"EXPORTER_ADMIN_RELATED_DEPTH is {depth!r}, but must be an integer from 0 to "
+                f"{MAX_DEPTH}.",
+                hint="0 offers the model's own columns alone.",
+                id="exporter.E013",
+            )
         )
+    return faults
 
 
-def _check_request() -> Iterator[CheckMessage]:
+def check_rebuilding(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Check the settings of what a worker rebuilds change lists with."""
+    faults: list[CheckMessage] = []
     try:
         get_hook()
     except InvalidSetting as error:
-        yield Error(
-            str(error),
-            hint="Subclass django_infra.exporter.changelists.requests.ChangeListRequest.",
-            id="exporter.E014",
-        )
-
-
-def _check_session_settings() -> Iterator[CheckMessage]:
+        hint = "Subclass django_infra.exporter.changelists.requests.ChangeListRequest."
+        faults.append(Error(str(error), hint=hint, id="exporter.E014"))
     try:
         _ = conf.session_settings
     except InvalidSetting as error:
-        yield Error(
-            str(error),
-            hint='PostgreSQL names them as "app.tenant", and MySQL as "@tenant".',
-            id="exporter.E020",
-        )
+        hint = 'PostgreSQL names them as "app.tenant", and MySQL as "@tenant".'
+        faults.append(Error(str(error), hint=hint, id="exporter.E020"))
+    return faults
 
 
 def check_admin_sites(
@@ -81,9 +70,6 @@ def check_admin_sites(
     """Warn of sites that offer to export change lists, and have no pages for it."""
     if not getattr(settings, "ROOT_URLCONF", None):
         return []
-    # A site may be made, and its models registered, where the URLs are.
-    _ = get_resolver().url_patterns
-    sites: Any = all_sites
     return [
         Warning(
             f"The admin site {site.name!r} offers the action export_selected, for "
@@ -91,7 +77,7 @@ def check_admin_sites(
             hint="site.register(QueryExport, QueryExportAdmin) adds them.",
             id="exporter.W003",
         )
-        for site in sites
+        for site in list_sites()
         if not _has_pages(site) and (offered := _list_offering(site))
     ]
 
@@ -100,9 +86,7 @@ def list_exported_models() -> list[str]:
     """Return the models whose change lists are exported on a site with pages for it."""
     if not getattr(settings, "ROOT_URLCONF", None):
         return []
-    _ = get_resolver().url_patterns
-    sites: Any = all_sites
-    return [label for site in sites if _has_pages(site) for label in _list_offering(site)]
+    return [label for site in list_sites() if _has_pages(site) for label in _list_offering(site)]
 
 
 def _has_pages(site: AdminSite) -> bool:
@@ -113,12 +97,9 @@ def check_admin_columns(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
     """Check what admins and inlines say of the columns that may be exported."""
-    if getattr(settings, "ROOT_URLCONF", None):
-        _ = get_resolver().url_patterns
-    sites: Any = all_sites
     kinds = dict.fromkeys(
         kind
-        for site in sites
+        for site in list_sites()
         for model_admin in site._registry.values()
         for kind in (type(model_admin), *model_admin.inlines)
     )
@@ -137,19 +118,14 @@ def check_admin_columns(
 
 def _list_offering(site: AdminSite) -> list[str]:
     """Return the models whose change lists have a URL and the action."""
+    admins: Mapping[Any, Any] = site._registry
     return [
         model._meta.label
-        for model, model_admin in site._registry.items()
-        if _has_action(model_admin) and has_urls(model_admin)
+        for model, model_admin in admins.items()
+        # What a request may be offered depends on it, so that all actions count here.
+        if has_export_action(model_admin._get_base_actions()) and has_urls(model_admin)
     ]
 
 
-def _has_action(model_admin: Any) -> bool:
-    # For whatever request; a tuple before Django 6.1.
-    actions = model_admin._get_base_actions()
-    functions = [getattr(each, "func", None) or each[0] for each in actions]
-    return any(hasattr(inspect.unwrap(function), ACTION_MARK) for function in functions)
-
-
-def _is_integer(value: Any) -> bool:
+def _is_integer(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)

@@ -7,12 +7,13 @@ such as that of ``Now()`` alone, moves by the time passed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
 from datetime import timezone as fixed
-from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 # The clock of SQLite's Now() is quoted, and its format is that of a whole time.
@@ -44,7 +45,7 @@ _OFFSET = re.compile(r"([+-])(\d\d):(\d\d)")
 _QUOTED = re.compile(r"'([^']*)'")
 
 
-def depends_on_day(sql: str, params: Iterable[Any]) -> bool:
+def depends_on_day(sql: str, params: Iterable[object]) -> bool:
     """Tell whether the query may have other rows on another day of the database's clock.
 
     What it cuts need not be the clock: then a job is refused after midnight for no reason.
@@ -58,26 +59,22 @@ def depends_on_day(sql: str, params: Iterable[Any]) -> bool:
     return has_clock and bool(_CUT.search(sql))
 
 
-def read_days(sql: str, params: Iterable[Any], connection: Any) -> tuple[str, ...]:
+def read_days(
+    sql: str, params: Iterable[object], connection: BaseDatabaseWrapper
+) -> tuple[str, ...]:
     """Return the dates of now that the query may mean: of the session, and of each time zone."""
     names = {*_QUOTED.findall(sql), *(each for each in params if isinstance(each, str))}
-    zones = [UTC, timezone.get_current_timezone(), connection.timezone or UTC]
-    zones += [zone for name in sorted(names) for zone in _find_zones(name)]
+    zones: list[tzinfo] = [UTC, timezone.get_current_timezone(), connection.timezone or UTC]
+    for name in sorted(names):
+        if match := _OFFSET.search(name):
+            offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
+            # PostgreSQL counts the other way round.
+            zones += [fixed(offset), fixed(-offset)] if offset < timedelta(days=1) else []
+        else:
+            with suppress(OSError, ValueError, KeyError):
+                zones.append(ZoneInfo(name))
     now = datetime.now(UTC)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT CURRENT_DATE{connection.features.bare_select_suffix}")
         (day,) = cursor.fetchone()
     return (str(day)[:10], *(now.astimezone(zone).date().isoformat() for zone in zones))
-
-
-def _find_zones(name: str) -> Iterator[tzinfo]:
-    if match := _OFFSET.search(name):
-        offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
-        # PostgreSQL counts the other way round.
-        if offset < timedelta(days=1):
-            yield from (fixed(offset), fixed(-offset))
-        return
-    try:
-        yield ZoneInfo(name)
-    except (OSError, ValueError, KeyError):
-        return

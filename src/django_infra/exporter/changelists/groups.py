@@ -1,16 +1,16 @@
-"""Columns as a page offers them, by the model that they are of."""
+"""Group columns as a page offers them, by the model that they are of."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from django.db import models
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
+from django_infra.exporter.changelists.inputs import Field
 from django_infra.exporter.changelists.labels import (
     has_label_of_nothing,
     has_own_display,
@@ -21,12 +21,14 @@ from django_infra.exporter.columns import Value
 
 @dataclass(frozen=True)
 class OfferedColumn:
+    """A column that the user may choose, and what it is called on the page and in the file."""
+
     path: str
     label: str
-    # In the file, unless it is to have the names of fields.
+    # The file has it, unless it is to have the names of fields.
     header: str
-    # The field whose choices have the labels that the column shows, and where it is.
-    labelled: tuple[str, Any] | None = None
+    # The path of a field and the field, if the column shows the labels of its choices.
+    labelled: tuple[str, Field] | None = None
 
     @property
     def source(self) -> str:
@@ -45,13 +47,13 @@ class ColumnGroup:
     label: str
     path: str
     columns: Sequence[OfferedColumn]
-    # Headers of what the project's own Python makes of fields, by their paths.
+    # The headers of what only the project's own Python makes of fields, by their paths.
     computed: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_group(
     model: type[models.Model],
-    fields: Iterable[Any],
+    fields: Iterable[Field],
     *,
     path: str = "",
     label: str = "",

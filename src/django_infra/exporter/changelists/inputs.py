@@ -1,15 +1,18 @@
-"""Which inputs show the value of a field."""
+"""Tell which inputs show the value of a field."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeAlias
 
 from django import forms
 from django.db import models
 
 from django_infra.exporter.changelists.overrides import are_djangos
 
-# What shows any value, and what shows one of those that the field can have.
+# Fields of models are typed by their values, which are all the same here.
+Field: TypeAlias = "models.Field[object, object]"
+
+# The first show any value, the second one of those that the field can have.
 OPEN_WIDGETS = (
     forms.ClearableFileInput,
     forms.ColorInput,
@@ -27,7 +30,7 @@ FIELD_METHODS = ("bound_data", "get_bound_field", "prepare_value")
 WIDGET_METHODS = ("format_value", "get_context", "render", "template_name")
 
 
-def shows_value(formfield: Any, field: Any) -> bool:
+def shows_value(formfield: forms.Field | None, field: Field) -> bool:
     """Tell whether the input of a form writes the value of the model's field as it is."""
     if formfield is None or formfield.widget.is_hidden:
         return False

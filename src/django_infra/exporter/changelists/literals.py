@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-# Those of one type and value are one literal everywhere.
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+# Every database writes these alike if type and value are the same.
 PLAIN = (bool, bytes, float, int, str, type(None))
 
 
-def compose_literal(value: Any, connection: Any) -> str:
+def compose_literal(value: Any, connection: BaseDatabaseWrapper) -> str:
     """Return what tells the literal from every other one of its database."""
     if type(value) in PLAIN:
         return f"{type(value).__name__}:{value!r}"
@@ -18,7 +20,7 @@ def compose_literal(value: Any, connection: Any) -> str:
         return str(sql.Literal(value).as_string(connection.connection))
     if connection.vendor == "mysql":
         raw = connection.connection
-        # As the cursors of PyMySQL and of mysqlclient compose them.
+        # PyMySQL and mysqlclient compose literals by methods of their own.
         is_pymysql = type(raw).__module__.startswith("pymysql")
         return str(raw.escape(value, raw.encoders) if is_pymysql else raw.literal(value))
     if connection.vendor == "sqlite":

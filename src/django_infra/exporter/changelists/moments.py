@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
 
 from django.utils import timezone
 
 from django_infra.exporter.exceptions import OtherRows
 
-# As backends write dates and times that have no literals of their own.
+# Backends write dates and times like this where they have no literals of their own.
 _TEXT = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)?(?P<between>[ T])?"
     r"(?P<time>\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?)?"
 )
-# The largest first: a time is exact to the first that it is a multiple of.
+# A time is exact to the first of which it is a multiple, so that the largest come first.
 UNITS = (
     timedelta(hours=1),
     timedelta(minutes=1),
@@ -26,7 +25,7 @@ UNITS = (
 START = datetime(1970, 1, 1)
 
 
-def make_moment(value: Any) -> str | None:
+def make_moment(value: object) -> str | None:
     """Return a date or time in ISO format, or None for any other literal."""
     if isinstance(value, datetime | date | time):
         return value.isoformat()
@@ -52,12 +51,19 @@ def find_moment_fault(
         before, after = _parse(first), _parse(second)
         moved = after - before
     except (TypeError, ValueError):
-        # A text that never was one, or one with a zone and one without.
+        # One of them is no date or time, or has a zone where the other has none.
         return OtherRows.of_query()
-    # Of two times of day that are alike the day has moved; midnight is that of the day itself.
-    if _is_date(first) or moved % timedelta(days=1) == timedelta(0) or _is_same_time(before, after):
+    # It is a day, or a fixed time on one, and neither moves with the clock.
+    if _is_date(first) or moved % timedelta(days=1) == timedelta(0):
         return OtherRows.of_date()
-    unit = _get_unit(before, after)
+    zone = timezone.get_current_timezone()
+    times = [(each.astimezone(zone) if each.tzinfo else each).time() for each in (before, after)]
+    # So is a time that is alike only in its zone, where summer time has begun or ended.
+    if times[0] == times[1]:
+        return OtherRows.of_date()
+    start = START if before.tzinfo is None else START.replace(tzinfo=UTC)
+    # Every time is a multiple of the last unit, a microsecond.
+    unit = next(unit for unit in UNITS if not ((before - start) % unit or (after - start) % unit))
     if shortest - unit <= moved <= longest + unit:
         return None
     return OtherRows.of_time(moved, longest)
@@ -73,18 +79,3 @@ def _parse(text: str) -> datetime:
 
 def _is_date(text: str) -> bool:
     return len(text) == len("2000-01-01") and ":" not in text
-
-
-def _is_same_time(before: datetime, after: datetime) -> bool:
-    if before.tzinfo is None or after.tzinfo is None:
-        return before.time() == after.time()
-    zone = timezone.get_current_timezone()
-    return before.astimezone(zone).time() == after.astimezone(zone).time()
-
-
-def _get_unit(before: datetime, after: datetime) -> timedelta:
-    start = START if before.tzinfo is None else START.replace(tzinfo=UTC)
-    for unit in UNITS:
-        if not (before - start) % unit and not (after - start) % unit:
-            return unit
-    raise AssertionError("Every time is a multiple of a microsecond.")

@@ -1,12 +1,11 @@
-"""What a project defines in place of Django's own."""
+"""Tell what a project defines in place of Django's own."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
 
-# What Django calls with a row, or in place of its page: a project's own may hide what it likes of
-# the row, or the row.
+# Django calls them with a row, or in place of its page, so that a project's own may hide the row or
+# what it likes of it.
 ROW_METHODS = (
     "_changeform_view",
     "_get_form_for_get_fields",
@@ -23,7 +22,7 @@ ROW_METHODS = (
     "has_view_permission",
     "render_change_form",
 )
-# With them Django finds out by a form which fields it has.
+# By these Django finds out which fields a form has, and makes one for it.
 FIELDS_METHODS = (
     "_get_form_for_get_fields",
     "get_fields",
@@ -45,17 +44,18 @@ FORMSET_METHODS = ("__init__", "__iter__", "_construct_form", "forms", "get_quer
 QUERYSET_METHODS = ("__iter__", "_fetch_all", "get", "iterator")
 
 
-def are_djangos(owner: Any, names: tuple[str, ...]) -> bool:
+def are_djangos(owner: object, names: tuple[str, ...]) -> bool:
     """Tell whether nobody but Django defines these attributes of an object or a class."""
     kind = owner if isinstance(owner, type) else type(owner)
     if kind is not owner and not vars(owner).keys().isdisjoint(names):
         return False
-    return all(_is_djangos(kind, name) for name in names)
-
-
-def _is_djangos(kind: type, name: str) -> bool:
-    definer = next((each for each in kind.__mro__ if name in vars(each)), object)
-    is_inside = definer.__module__.partition(".")[0] == "django"
-    # Django's metaclasses give their own module to a class that is made without a statement.
-    known = vars(sys.modules[definer.__module__]).get(definer.__qualname__) if is_inside else None
-    return definer in (object, known)
+    for name in names:
+        definer = next((each for each in kind.__mro__ if name in vars(each)), object)
+        if definer is object:
+            continue
+        if definer.__module__.partition(".")[0] != "django":
+            return False
+        # Django's metaclasses give their own module to a class that is made without a statement.
+        if vars(sys.modules[definer.__module__]).get(definer.__qualname__) is not definer:
+            return False
+    return True

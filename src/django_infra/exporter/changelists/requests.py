@@ -1,4 +1,4 @@
-"""The request that a change list is rebuilt for, long after the one that asked for it."""
+"""Make the request that a change list is rebuilt for, long after the one that asked for it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from django.utils.datastructures import MultiValueDict
 
 from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import InvalidParams, InvalidSetting
+from django_infra.exporter.named import User
 from django_infra.exporter.plugins import import_subclass
 
 SITE = "sites.Site"
@@ -45,7 +46,7 @@ class ChangeListRequest:
 
 def get_hook() -> ChangeListRequest:
     """Return the project's; raise InvalidSetting if it cannot be used."""
-    path: Any = conf.admin_request
+    path = conf.admin_request
     if path is None:
         return ChangeListRequest()
     kind: type[ChangeListRequest] = import_subclass(
@@ -61,17 +62,16 @@ def get_hook() -> ChangeListRequest:
 
 def capture_middleware(request: HttpRequest) -> dict[str, Any]:
     """Return what Django's own middleware has added to the request, as JSON carries it."""
-    added: Any = request
     captured: dict[str, Any] = {}
-    if isinstance(language := getattr(added, "LANGUAGE_CODE", None), str):
+    if isinstance(language := getattr(request, "LANGUAGE_CODE", None), str):
         captured["LANGUAGE_CODE"] = language
-    site = getattr(added, "site", None)
+    site = getattr(request, "site", None)
     if isinstance(site, Model) and site._meta.label == SITE:
         captured["site"] = site.pk
     return captured
 
 
-def restore_middleware(request: Any, captured: Mapping[str, Any]) -> None:
+def restore_middleware(request: HttpRequest, captured: Mapping[str, Any]) -> None:
     """Add to a worker's request what ``capture_middleware()`` has found."""
     if "LANGUAGE_CODE" in captured:
         request.LANGUAGE_CODE = captured["LANGUAGE_CODE"]
@@ -82,7 +82,7 @@ def restore_middleware(request: Any, captured: Mapping[str, Any]) -> None:
 def restore(request: HttpRequest, captured: dict[str, Any]) -> AbstractContextManager[Any] | None:
     """Let the project's hook complete the request; raise InvalidSetting for what it returns."""
     hook = get_hook()
-    returned: Any = hook.restore(request, captured)
+    returned: object = hook.restore(request, captured)
     if returned is None or isinstance(returned, AbstractContextManager):
         return returned
     raise InvalidSetting(
@@ -91,29 +91,31 @@ def restore(request: HttpRequest, captured: dict[str, Any]) -> AbstractContextMa
     )
 
 
-def make_request(model_admin: ModelAdmin[Any], user: Any, *, query: str) -> HttpRequest:
+def make_request(model_admin: ModelAdmin[Model], user: User, *, query: str) -> HttpRequest:
     """Return a GET of the change list by the user, as a worker can make it."""
     request = HttpRequest()
     request.META = {"SERVER_NAME": "localhost", "SERVER_PORT": "80"}
-    request.user = user
+    request.user = cast(Any, user)
     if apps.is_installed("django.contrib.sessions"):
         request.session = import_module(settings.SESSION_ENGINE).SessionStore()
     _lead(request, model_admin, query)
     return request
 
 
-def has_urls(model_admin: ModelAdmin[Any]) -> bool:
+def has_urls(model_admin: ModelAdmin[Model]) -> bool:
     """Tell whether the URL of the change list leads to this admin of the model."""
     request = HttpRequest()
     try:
         _lead(request, model_admin, "")
     except InvalidParams:
         return False
-    # Django tells so of its views.
+    # The views of an admin have it as an attribute.
     return getattr(cast(Any, request).resolver_match.func, "model_admin", None) is model_admin
 
 
-def turn_request(request: HttpRequest, model_admin: ModelAdmin[Any], *, query: str) -> HttpRequest:
+def turn_request(
+    request: HttpRequest, model_admin: ModelAdmin[Model], *, query: str
+) -> HttpRequest:
     """Return a GET of the change list with all that middleware has added to the request."""
     turned = copy.copy(request)
     _lead(turned, model_admin, query)
@@ -133,11 +135,11 @@ class _Messages(BaseStorage):
         super().__init__(request)
         self.said: list[str] = []
 
-    def add(self, level: int, message: Any, extra_tags: str | None = "") -> None:
+    def add(self, level: int, message: object, extra_tags: str | None = "") -> None:
         self.said.append(str(message))
 
 
-def _lead(request: Any, model_admin: ModelAdmin[Any], query: str) -> None:
+def _lead(request: Any, model_admin: ModelAdmin[Model], query: str) -> None:
     """Make the request one for the change list."""
     opts, site = model_admin.opts, model_admin.admin_site
     name = f"admin:{opts.app_label}_{opts.model_name}_changelist"
@@ -147,8 +149,8 @@ def _lead(request: Any, model_admin: ModelAdmin[Any], query: str) -> None:
         raise InvalidParams(f"No URL leads to {opts.label} on {site.name!r}: {error}") from error
     request.method = "GET"
     request.path = path
-    # Where a server hands a part of its URLs to the project, these begin with it, and URLconfs do
-    # not know of it.
+    # URLs begin with what a server has cut off before the project sees them, and URLconfs know
+    # nothing of that.
     request.path_info = "/" + path.removeprefix(get_script_prefix())
     request.resolver_match = resolve(request.path_info)
     request.META = {**request.META, "REQUEST_METHOD": "GET", "QUERY_STRING": query}

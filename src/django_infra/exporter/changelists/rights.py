@@ -8,15 +8,16 @@ from contextlib import nullcontext
 from typing import Any
 
 from django_infra.exporter.changelists.apart import run_apart
-from django_infra.exporter.changelists.requests import make_request, restore, restore_middleware
+from django_infra.exporter.changelists.rebuilding import CapturedListing
 from django_infra.exporter.changelists.rows import find_admin
 from django_infra.exporter.exceptions import InvalidParams
+from django_infra.exporter.named import User
 
 logger = logging.getLogger(__name__)
 
 
 def may_view(
-    user: Any,
+    user: User,
     *,
     site: str,
     model: str,
@@ -30,11 +31,11 @@ def may_view(
 
     def look() -> bool:
         model_admin = find_admin(site, model)
-        request = make_request(model_admin, user, query="")
-        restore_middleware(request, middleware)
-        with restore(request, captured) or nullcontext():
-            is_inside = model_admin.admin_site.has_permission(request)
-            return is_inside and bool(model_admin.has_view_or_change_permission(request))
+        carried = CapturedListing(model_admin, "", None, middleware, captured)
+        listing, manager = carried.restore(user)
+        with manager or nullcontext():
+            is_inside = model_admin.admin_site.has_permission(listing.request)
+            return is_inside and model_admin.has_view_or_change_permission(listing.request)
 
     try:
         return run_apart(look)

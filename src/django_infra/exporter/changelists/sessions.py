@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.crypto import salted_hmac
 
 from django_infra.exporter.conf import conf
@@ -12,7 +13,7 @@ from django_infra.exporter.sessions import list_names, make_postgresql_array
 SALT = "django_infra.exporter.changelists.sessions"
 
 
-def read_session(connection: Any) -> dict[str, str]:
+def read_session(connection: BaseDatabaseWrapper) -> dict[str, str]:
     """Return search path, role and digests of the variables that EXPORTER_SESSION_SETTINGS names.
 
     The job carries them, and a variable may hold what is nobody else's to read.
@@ -26,18 +27,16 @@ def read_session(connection: Any) -> dict[str, str]:
         return {}
     variables = conf.session_settings
     return {
-        name: _make_digest(value) if name in variables else str(value)
+        name: salted_hmac(SALT, str(value), algorithm="sha256").hexdigest()
+        if name in variables
+        else str(value)
         for name, value in zip(names, values, strict=True)
         if value is not None
     }
 
 
-def _make_digest(value: Any) -> str:
-    return salted_hmac(SALT, str(value), algorithm="sha256").hexdigest()
-
-
-def _fetch(connection: Any, columns: str) -> tuple[Any, ...]:
+def _fetch(connection: BaseDatabaseWrapper, columns: str) -> Any:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {columns}")
-        found: tuple[Any, ...] = cursor.fetchone()
+        found = cursor.fetchone()
     return found

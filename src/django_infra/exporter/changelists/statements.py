@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,21 +17,23 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
-from django.db.models import QuerySet
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.crypto import salted_hmac
 
 from django_infra.exporter.changelists.clocks import depends_on_day, read_days
 from django_infra.exporter.changelists.literals import compose_literal
 from django_infra.exporter.changelists.moments import find_moment_fault, make_moment
 from django_infra.exporter.changelists.sessions import read_session
+from django_infra.exporter.columns import AnyQuerySet
 from django_infra.exporter.exceptions import InvalidParams, OtherRows
 
-# More of them are compared as they are: they are keys, and no times that a clock has given.
+# A query with more is compared literal by literal: so many are keys, and no times of a clock.
 MAX_MOMENTS = 100
+# One of two replicas is missed only once in 2**63 times.
 DRAWS = 64
 SALT = "django_infra.exporter.changelists.statements"
 
-# What SQL consists of, as far as commas and parentheses are concerned.
+# SQL is read as far as commas and parentheses go, and what is quoted is one token.
 _TOKEN = re.compile(
     r"""(?:"(?:[^"]|"")*"|'(?:[^']|'')*'|`[^`]*`)|%s|%%|[(),]|[^"'`%(),]+|.""", re.DOTALL
 )
@@ -41,7 +44,7 @@ _PLACEHOLDER = re.compile(r"%%|%s")
 class Statement:
     """A query as its database gets it, and when it was made."""
 
-    # Several, if the router draws lots among replicas.
+    # A router that draws lots among replicas gives several.
     databases: frozenset[str]
     digest: str
     moments: tuple[str, ...]
@@ -50,13 +53,19 @@ class Statement:
     until: datetime
 
     @classmethod
-    def read(cls, rows: QuerySet[Any, Any], *, since: datetime, until: datetime) -> Statement:
+    def read(cls, rows: AnyQuerySet, *, since: datetime, until: datetime) -> Statement:
         """Return that of the rows, which were made between two times."""
         databases = frozenset(rows.db for _ in range(DRAWS))
         connection = connections[min(databases)]
         connection.ensure_connection()
-        sql, params = _compile(rows, connection)
-        text, moments = _compose(sql, params, connection)
+        # Compiling changes a query, and some of what it changes is shared with its clones.
+        query = rows.query.clone()
+        try:
+            sql, params = query.get_compiler(connection=connection).as_sql()
+        except EmptyResultSet:
+            sql, params = "", ()
+        parts = _read_query(sql, [_Part.of_literal(each, connection) for each in params])
+        text, moments = "\0".join((sql, *(each.text for each in parts))), _list_moments(parts)
         if len(moments) > MAX_MOMENTS:
             text, moments = "\0".join((text, *moments)), ()
         if depends_on_day(sql, params):
@@ -92,30 +101,22 @@ class Statement:
 
     def check(self, later: Statement) -> None:
         """Raise OtherRows, which names the cause, if a later one finds other rows."""
-        for fault in self._find_faults(later):
-            raise fault
-
-    def _find_faults(self, later: Statement) -> Iterator[OtherRows]:
         for name in sorted(later.databases - self.databases):
-            yield OtherRows.of_database(min(self.databases), name)
+            raise OtherRows.of_database(min(self.databases), name)
         for name in sorted({*self.session, *later.session}):
             if self.session.get(name) != later.session.get(name):
-                yield OtherRows.of_session(name)
+                raise OtherRows.of_session(name)
         if later.digest != self.digest or len(later.moments) != len(self.moments):
-            yield OtherRows.of_query()
+            raise OtherRows.of_query()
         passed = (later.since - self.until, later.until - self.since)
         for first, second in zip(self.moments, later.moments, strict=False):
             if fault := find_moment_fault(first, second, *passed):
-                yield fault
+                raise fault
 
 
 def get_time() -> datetime:
     """Return the time that a statement is made at."""
     return datetime.now(UTC)
-
-
-class _Misread(Exception):
-    """A query has more places than literals, as far as can be told."""
 
 
 @dataclass(frozen=True, order=True)
@@ -125,43 +126,26 @@ class _Part:
     text: str
     moments: tuple[str, ...]
 
-
-def _compile(rows: QuerySet[Any, Any], connection: Any) -> tuple[str, tuple[Any, ...]]:
-    # Compiling changes a query, and some of what it changes is shared with its clones.
-    query: Any = rows.query.clone()
-    try:
-        sql, params = query.get_compiler(connection=connection).as_sql()
-    except EmptyResultSet:
-        return "", ()
-    return sql, tuple(params)
-
-
-def _compose(sql: str, params: tuple[Any, ...], connection: Any) -> tuple[str, tuple[str, ...]]:
-    literals = [_make_literal(each, connection) for each in params]
-    parts = _read_all(sql, literals)
-    text = "\0".join((sql, *(each.text for each in parts)))
-    return text, _list_moments(parts)
+    @classmethod
+    def of_literal(cls, value: object, connection: BaseDatabaseWrapper) -> _Part:
+        """Return the part that a literal is alone."""
+        moment = make_moment(value)
+        if moment is None:
+            text = compose_literal(value, connection)
+            return cls(f"\0{len(text)}:{text}", ())
+        kind = type(value) if isinstance(value, date | time) else str
+        return cls(f"\0{kind.__name__}", (moment,))
 
 
-def _read_all(sql: str, literals: list[_Part]) -> list[_Part]:
+def _read_query(sql: str, literals: list[_Part]) -> list[_Part]:
     """Return the parts of a query, with its lists of IN in one order."""
-    tokens, places = iter(_TOKEN.findall(sql)), iter(literals)
-    try:
-        parts = list(_read_parts(tokens, places))
-    except _Misread:
-        return literals
+    tokens = _TOKEN.findall(sql)
+    rest = iter(tokens)
+    places = sum(map(_count_places, tokens))
+    parts = list(_read_parts(rest, iter(literals)))
     # Where SQL is quoted in a way that is not known here, each literal counts where it is.
-    is_read = next(tokens, None) is None and next(places, None) is None
+    is_read = places == len(literals) and next(rest, None) is None
     return parts if is_read else literals
-
-
-def _make_literal(value: Any, connection: Any) -> _Part:
-    moment = make_moment(value)
-    if moment is None:
-        text = compose_literal(value, connection)
-        return _Part(f"\0{len(text)}:{text}", ())
-    kind = type(value) if isinstance(value, date | time) else str
-    return _Part(f"\0{kind.__name__}", (moment,))
 
 
 def _read_parts(tokens: Iterator[str], literals: Iterator[_Part]) -> Iterator[_Part]:
@@ -176,27 +160,20 @@ def _read_parts(tokens: Iterator[str], literals: Iterator[_Part]) -> Iterator[_P
             text, moments = "", ()
         elif token == "(":
             inner = list(_read_parts(tokens, literals))
-            if _is_list(text, inner):
+            is_subquery = inner[0].text.upper().startswith(("SELECT", "WITH", "(SELECT"))
+            if text.rstrip().upper().endswith(" IN") and not is_subquery:
                 inner = sorted(set(inner))
             text += f"({','.join(each.text for each in inner)})"
             moments += _list_moments(inner)
         else:
-            found = [_take(literals) for each in _PLACEHOLDER.findall(token) if each == "%s"]
+            found = list(itertools.islice(literals, _count_places(token)))
             text += token + "".join(each.text for each in found)
             moments += _list_moments(found)
     yield _Part(text.strip(), moments)
 
 
-def _take(literals: Iterator[_Part]) -> _Part:
-    try:
-        return next(literals)
-    except StopIteration:
-        raise _Misread from None
-
-
-def _is_list(text: str, inner: list[_Part]) -> bool:
-    is_subquery = inner[0].text.upper().startswith(("SELECT", "WITH", "(SELECT"))
-    return text.rstrip().upper().endswith(" IN") and not is_subquery
+def _count_places(token: str) -> int:
+    return _PLACEHOLDER.findall(token).count("%s")
 
 
 def _list_moments(parts: list[_Part]) -> tuple[str, ...]:
