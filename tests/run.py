@@ -52,7 +52,7 @@ CONTRACT = [
     "tests/exporter/sources",
     "tests/exporter/test_contract.py",
     "tests/exporter/test_faults.py",
-    "tests/exporter/test_pipeline.py",
+    "tests/exporter/jobs/test_pipeline.py",
     "tests/exporter/test_properties.py",
 ]
 PROCESSORS = os.cpu_count() or 1

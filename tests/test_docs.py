@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from django.core.management.base import BaseCommand
 
-from django_infra.exporter.catalog import TYPES
 from django_infra.exporter.export import export_queryset
-from django_infra.exporter.filters import QueryExportFilterSet
-from django_infra.exporter.formats import BUILTIN_FORMATS
 from django_infra.exporter.management.commands.export_queryset import Command as Export
 from django_infra.exporter.models import QueryExport
-from django_infra.exporter.serializers import QueryExportSerializer
+from django_infra.exporter.registry.description import TYPES
+from django_infra.exporter.rest.filters import QueryExportFilterSet
+from django_infra.exporter.rest.serializers import QueryExportSerializer
+from django_infra.exporter.writers import BUILTIN_FORMATS
 from testapp.models import Publisher
 
 ROOT = Path(__file__).parents[1]

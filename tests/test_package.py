@@ -78,7 +78,11 @@ def test_the_sdist_runs_its_own_tests(tmp_path):
     folder = tmp_path / archive.name.removesuffix(".tar.gz")
     pytest_in_it = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 
-    modules = ["tests/test_docs.py", "tests/api/test_filenames.py", "tests/exporter/test_paths.py"]
+    modules = [
+        "tests/test_docs.py",
+        "tests/api/test_filenames.py",
+        "tests/exporter/delivery/test_paths.py",
+    ]
     output = run(*pytest_in_it, *modules, cwd=folder, PYTHONPATH=folder / "src")
     assert re.search(r"^\d+ passed in", output, re.MULTILINE)
     tests = {path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py")}

@@ -7,7 +7,7 @@ from threading import Thread
 
 from django.db import connections
 
-from django_infra.exporter.jobs import run_job
+from django_infra.exporter.jobs.worker import run_job
 from django_infra.exporter.runners import Runner
 
 logger = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from django_infra.exporter.models import ExportState, QueryExport
 from django_infra.exporter.registry import NamedExport, registry
 from exporter.admin.rows import DETAIL, DOWNLOAD, PROGRESS
 from exporter.admin.rows import LIST as ADMIN_LIST
-from exporter.views.clients import ClosingClient
-from exporter.views.rows import CONTENT, LIST, get_detail, make_export, make_file
+from exporter.rest.clients import ClosingClient
+from exporter.rest.rows import CONTENT, LIST, get_detail, make_export, make_file
 from testapp.models import Author
 
 pytestmark = pytest.mark.django_db

@@ -14,9 +14,9 @@ from django.utils import timezone
 from django_infra.db.functions import DatabaseTime
 from django_infra.exporter.delivery import Delivery
 from django_infra.exporter.exceptions import StreamDiverged
+from django_infra.exporter.jobs.untracked import Outlet
 from django_infra.exporter.models import ExportState, QueryExport
 from django_infra.exporter.sources import UnknownForm
-from django_infra.exporter.untracked import Outlet
 from exporter.conftest import write_expected
 from exporter.faults.authors import COLUMNS, make_authors, make_authors_csv, make_csv
 from exporter.faults.marks import needs_psycopg3

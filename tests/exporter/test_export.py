@@ -33,7 +33,7 @@ from django_infra.exporter.exceptions import (
     UnsupportedFormat,
 )
 from django_infra.exporter.export import enqueue_export, export_queryset
-from django_infra.exporter.jobs import run_job
+from django_infra.exporter.jobs.worker import run_job
 from django_infra.exporter.models import ExportState, QueryExport
 from exporter.conftest import read
 from testapp.models import Author, Everything

@@ -503,7 +503,7 @@ def test_pool_may_give_each_transaction_another_session(server, child, media_roo
 # --------------------------------------------------------------- a reader that is slow
 
 
-SETS_FOR_STATEMENT = "django_infra.exporter.sources.mysql.MySQLSource.sets_for_statement"
+SETS_FOR_STATEMENT = "django_infra.exporter.sources.mysql.source.MySQLSource.sets_for_statement"
 SHOW_TIMEOUT = "SELECT @@SESSION.net_write_timeout"
 
 

@@ -11,8 +11,8 @@ from django.db import connection, transaction
 
 from django_infra.exporter.export import export_queryset
 from exporter.conftest import read, write_expected
-from exporter.guarding import texts as guarded_texts
-from exporter.guarding import write_guarded
+from exporter.writers.guarding import texts as guarded_texts
+from exporter.writers.guarding import write_guarded
 from generated import given, st
 from testapp.models import Everything
 

@@ -35,11 +35,11 @@ from pathlib import Path
 from django import forms
 from django.db.backends.signals import connection_created
 from django.db.models import Func, IntegerField
-from django_infra.exporter import jobs, progress
+from django_infra.exporter.jobs import progress, worker
 from django_infra.exporter.registry import register
 from flights.models import Airport
 
-progress.INTERVAL = jobs.INTERVAL = 0.1
+progress.INTERVAL = worker.INTERVAL = 0.1
 
 def wait(row):
     while int(Path(os.environ["TRIAL_GATE"]).read_text()) < row:

@@ -22,7 +22,7 @@ from django.db import connection, connections
 from django.test import Client, override_settings
 from django.test.utils import setup_test_environment
 
-from django_infra.exporter.jobs import run_job
+from django_infra.exporter.jobs.worker import run_job
 from django_infra.exporter.models import QueryExport
 from tenants.customers.models import Domain, Tenant
 from tenants.shop.models import Order

@@ -9,9 +9,9 @@ from django.contrib.auth import get_user_model
 from django.http import HttpRequest
 
 from django_infra.exporter.models import QueryExport
-from django_infra.exporter.named import NamedExport, User
-from django_infra.exporter.querysets import may_view_all
+from django_infra.exporter.models.query_export import may_view_all
 from django_infra.exporter.registry import registry
+from django_infra.exporter.registry.named_export import NamedExport, User
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, PermissionsMixin

@@ -7,10 +7,9 @@ from django.utils.translation import gettext_lazy as _
 
 from django_infra.exporter.checks import check_named_exports, check_settings
 from django_infra.exporter.delivery.checks import check_temp_folder
+from django_infra.exporter.delivery.media import check_location, check_media_urls
 from django_infra.exporter.management.checks import check_commands
-from django_infra.exporter.media import check_location, check_media_urls
 from django_infra.exporter.registry import autodiscover
-from django_infra.exporter.tables import check_tables
 
 
 class ExporterConfig(AppConfig):
@@ -21,8 +20,9 @@ class ExporterConfig(AppConfig):
 
     def ready(self) -> None:
         # They import the models, which are there only now.
+        from django_infra.exporter.housekeeping.leftovers import remove_file_of_deleted_row
         from django_infra.exporter.models import QueryExport
-        from django_infra.exporter.remains import remove_file_of_deleted_row
+        from django_infra.exporter.models.checks import check_tables
         from django_infra.exporter.runners.checks import check_runner
 
         checks.register(check_settings, checks.Tags.files)

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
-from django.core.files.storage import storages
 
 from django_infra.exporter.conf import conf
-from django_infra.exporter.exceptions import (
-    InvalidFormatSetting,
-    InvalidSetting,
+from django_infra.exporter.delivery.checks import (
+    check_fsync,
+    check_path_prefix,
+    check_storage,
+    check_temp_dir,
 )
-from django_infra.exporter.formats import check_format_name, get_formats, get_writer
+from django_infra.exporter.exceptions import InvalidSetting
 from django_infra.exporter.limits import find_limit_fault
-from django_infra.exporter.paths import MAX_ID_LENGTH, find_fault
 from django_infra.exporter.registry import registry
+from django_infra.exporter.writers.checks import check_escape_formulas, check_formats
 
 MAX_ATTEMPTS = 20
 
@@ -31,12 +31,12 @@ def check_settings(
     """Check each setting of the exporter."""
     return [
         *check_storage(),
-        *_check_formats(),
+        *check_formats(),
         *_check_chunk_size(),
         *check_path_prefix(),
-        *_check_temp_dir(),
-        *_check_escape_formulas(),
-        *_check_fsync(),
+        *check_temp_dir(),
+        *check_escape_formulas(),
+        *check_fsync(),
         *_check_lease(),
         *_check_attempts(),
         *_check_limits(),
@@ -64,9 +64,9 @@ def require_settings() -> None:
         check_storage,
         _check_chunk_size,
         check_path_prefix,
-        _check_temp_dir,
-        _check_escape_formulas,
-        _check_fsync,
+        check_temp_dir,
+        check_escape_formulas,
+        check_fsync,
         _check_lease,
         _check_attempts,
         _check_limits,
@@ -76,93 +76,12 @@ def require_settings() -> None:
     _ = conf.session_settings
 
 
-def check_storage() -> Iterator[CheckMessage]:
-    try:
-        storages[conf.storage]
-    except Exception as error:  # a storage's constructor may raise anything
-        yield Error(
-            f"EXPORTER_STORAGE is {conf.storage!r}, which is no alias in STORAGES that can be "
-            f"used: {error}",
-            hint=f"Use one of {', '.join(map(repr, settings.STORAGES))}.",
-            id="exporter.E001",
-        )
-
-
-def _check_formats() -> Iterator[CheckMessage]:
-    formats: Any = conf.formats
-    if not isinstance(formats, dict):
-        yield Error(
-            f"EXPORTER_FORMATS is {formats!r}, but must be a dict.",
-            hint='Map a format\'s name, such as "tsv", to {"BACKEND": ..., "OPTIONS": {...}}.',
-            id="exporter.E002",
-        )
-        return
-    for name in get_formats():
-        try:
-            check_format_name(name)
-            get_writer(name)
-        except InvalidFormatSetting as error:
-            yield Error(f"EXPORTER_FORMATS is invalid: {error}", id="exporter.E002")
-        except InvalidSetting:
-            # Another check has a name for it.
-            continue
-
-
 def _check_chunk_size() -> Iterator[CheckMessage]:
     if type(conf.chunk_size) is not int or conf.chunk_size < 1:
         yield Error(
             f"EXPORTER_CHUNK_SIZE is {conf.chunk_size!r}, but must be a positive integer.",
             id="exporter.E003",
         )
-
-
-def check_path_prefix() -> Iterator[CheckMessage]:
-    prefix: Any = conf.path_prefix
-    # What follows it is as long as the id of an export can be.
-    fault = (
-        find_fault(f"{prefix}{'x' * MAX_ID_LENGTH}.csv")
-        if isinstance(prefix, str)
-        else "it is not a str"
-    )
-    if fault:
-        yield Error(
-            f"Invalid EXPORTER_PATH_PREFIX {prefix!r}: {fault}.",
-            hint='Use a folder within the storage, with a slash at its end: "exports/".',
-            id="exporter.E004",
-        )
-
-
-def _check_temp_dir() -> Iterator[CheckMessage]:
-    folder: Any = conf.temp_dir
-    if folder is not None and not _is_writable_folder(folder):
-        yield Error(
-            f"EXPORTER_TEMP_DIR is {folder!r}, but must be a folder that can be written to.",
-            hint="Create it, or remove the setting to let the exporter choose.",
-            id="exporter.E005",
-        )
-
-
-def _is_writable_folder(path: Any) -> bool:
-    if not isinstance(path, str | os.PathLike):
-        return False
-    try:
-        return os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK)
-    except ValueError:  # a NUL
-        return False
-
-
-def _check_escape_formulas() -> Iterator[CheckMessage]:
-    try:
-        _ = conf.escape_formulas
-    except InvalidSetting as error:
-        yield Error(str(error), id="exporter.E006")
-
-
-def _check_fsync() -> Iterator[CheckMessage]:
-    try:
-        _ = conf.fsync
-    except InvalidSetting as error:
-        yield Error(str(error), id="exporter.E043")
 
 
 def _check_lease() -> Iterator[CheckMessage]:

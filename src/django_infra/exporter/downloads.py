@@ -16,8 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from django_infra.api.files import FileStreamResponse, content_disposition, sign_storage_url
 from django_infra.exporter.access import get_rights, may_follow_link
 from django_infra.exporter.exceptions import InvalidSetting
-from django_infra.exporter.formats import get_formats, get_writer
 from django_infra.exporter.models import ExportState, QueryExport
+from django_infra.exporter.writers import get_formats, get_writer
 from django_infra.exporter.writers.base import Writer
 
 if TYPE_CHECKING:

@@ -15,30 +15,30 @@ from django.db import connections, router, transaction
 from django.utils import timezone, translation
 
 from django_infra.db.transaction import is_in_transaction
-from django_infra.exporter import pipeline
 from django_infra.exporter.checks import require_settings
 from django_infra.exporter.columns import AnyQuerySet, Values, select
 from django_infra.exporter.conf import conf
 from django_infra.exporter.delivery import make_barred_error, make_exists_error
+from django_infra.exporter.delivery.paths import clean_path
 from django_infra.exporter.exceptions import (
     HandoverFailed,
     InvalidExport,
     InvalidLimit,
     InvalidOwner,
 )
-from django_infra.exporter.formats import choose_format, get_writer
-from django_infra.exporter.jobs import check_permission, open_job
-from django_infra.exporter.leftovers import find_reserving
+from django_infra.exporter.housekeeping.recovery import FEW
+from django_infra.exporter.jobs import pipeline
+from django_infra.exporter.jobs.pipeline import Job
+from django_infra.exporter.jobs.progress import Watch
+from django_infra.exporter.jobs.worker import check_permission, open_job
 from django_infra.exporter.limits import find_limit_fault
 from django_infra.exporter.models import QueryExport
-from django_infra.exporter.named import User
-from django_infra.exporter.params import serialize
-from django_infra.exporter.paths import clean_path
-from django_infra.exporter.pipeline import Job
-from django_infra.exporter.progress import Watch
-from django_infra.exporter.recovery import FEW
+from django_infra.exporter.models.leftover import find_reserving
 from django_infra.exporter.registry import registry
+from django_infra.exporter.registry.named_export import User
+from django_infra.exporter.registry.params import serialize
 from django_infra.exporter.runners import Runner, get_runner
+from django_infra.exporter.writers import choose_format, get_writer
 
 
 def export_queryset(

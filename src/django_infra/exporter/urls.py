@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from rest_framework.routers import SimpleRouter
 
-from django_infra.exporter.views import QueryExportViewSet
+from django_infra.exporter.rest.views import QueryExportViewSet
 
 app_name = "exporter"
 

@@ -68,7 +68,7 @@ def test_a_file_that_is_gone_is_told_and_the_row_says_so(page, monkeypatch, is_a
 def test_a_storage_that_is_away_is_told(page, settings, caplog, storage):
     export = make_file()
     if storage:
-        backend = f"exporter.views.test_downloads.{storage}"
+        backend = f"exporter.rest.test_downloads.{storage}"
         settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": backend}}
     else:
         QueryExport.objects.update(storage_alias="gone")

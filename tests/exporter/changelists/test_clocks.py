@@ -155,7 +155,7 @@ CODE = """
 from django.contrib import admin
 from django.db import connection
 from django.db.models.functions import Now, TruncDate
-from django_infra.exporter.jobs import run_job
+from django_infra.exporter.jobs.worker import run_job
 from testapp.models import Author
 with connection.cursor() as cursor:
     cursor.execute("SELECT CURRENT_DATE")

@@ -25,7 +25,7 @@ from django_infra.exporter.changelists.requests import ChangeListRequest
 from django_infra.exporter.changelists.rows import Listing
 from django_infra.exporter.exceptions import OtherRows
 from django_infra.exporter.export import schedule_export
-from django_infra.exporter.jobs import run_job
+from django_infra.exporter.jobs.worker import run_job
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

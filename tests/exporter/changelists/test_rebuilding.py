@@ -17,7 +17,7 @@ from django_infra.exporter.changelists.export import NAME
 from django_infra.exporter.changelists.requests import ChangeListRequest
 from django_infra.exporter.exceptions import ExportNotPermitted, InvalidParams, OtherRows
 from django_infra.exporter.export import enqueue_export, schedule_export
-from django_infra.exporter.jobs import run_job
+from django_infra.exporter.jobs.worker import run_job
 from testapp.models import Author
 
 # What is handed over after the commit is to run.

@@ -14,7 +14,7 @@ from django_infra.exporter.changelists.requests import ChangeListRequest
 from django_infra.exporter.changelists.rows import clean_query
 from django_infra.exporter.exceptions import ExportNotPermitted, InvalidExport, InvalidParams
 from django_infra.exporter.export import enqueue_export, schedule_export
-from django_infra.exporter.jobs import run_job
+from django_infra.exporter.jobs.worker import run_job
 from django_infra.exporter.models import QueryExport
 from testapp.models import Author, Book, Note, Publisher, SpecialProfile
 

@@ -33,8 +33,8 @@ django.setup()
 from django.core.asgi import get_asgi_application
 from django.db import close_old_connections, connection
 
-from django_infra.exporter import progress
 from django_infra.exporter.export import export_queryset
+from django_infra.exporter.jobs import progress
 from exporter.faults.slow import COLUMNS, make_slow
 
 progress.INTERVAL = 0.2

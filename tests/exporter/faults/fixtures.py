@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.db import connection, connections
 
-from django_infra.exporter import jobs, progress
+from django_infra.exporter.jobs import progress, worker
 from exporter.faults import probes
 from exporter.faults.authors import make_authors
 from exporter.faults.children import Child, end_fork_server
@@ -76,7 +76,7 @@ def spy(request, settings):
 def in_a_hurry(monkeypatch):
     """Have progress told, and heartbeats given, twenty times a second."""
     monkeypatch.setattr(progress, "INTERVAL", 0.05)
-    monkeypatch.setattr(jobs, "INTERVAL", 0.05)
+    monkeypatch.setattr(worker, "INTERVAL", 0.05)
 
 
 @pytest.fixture

@@ -23,10 +23,11 @@ from django.db.models import F, Value
 from django.db.models.functions import Repeat
 from django.utils.module_loading import import_string
 
-from django_infra.exporter import pipeline, progress, recovery, retention
 from django_infra.exporter.delivery import get_delivery
 from django_infra.exporter.export import export_queryset, schedule_export
-from django_infra.exporter.jobs import run_job
+from django_infra.exporter.housekeeping import recovery, retention
+from django_infra.exporter.jobs import pipeline, progress
+from django_infra.exporter.jobs.worker import run_job
 from django_infra.exporter.models import QueryExport
 from exporter.faults.probes import fetch, find_sessions
 from exporter.faults.sweeps import interrupt_at, kill_at, sweep

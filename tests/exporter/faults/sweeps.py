@@ -16,15 +16,16 @@ from django.conf import settings
 from django.db import connections
 from django.db.models import F
 
-from django_infra.exporter import export, leftovers, pipeline, progress
+from django_infra.exporter import export
 from django_infra.exporter.delivery import base, durability, filesystem
-from django_infra.exporter.models import QueryExport
-from django_infra.exporter.recovery import recover_exports
+from django_infra.exporter.housekeeping.recovery import recover_exports
+from django_infra.exporter.jobs import pipeline, progress
+from django_infra.exporter.models import QueryExport, leftover
 from exporter.faults.probes import PATIENCE, THREAD_NAMES, find_files
 
 WATCHED = {
     module.__file__
-    for module in (base, durability, filesystem, leftovers, export, pipeline, progress)
+    for module in (base, durability, filesystem, leftover, export, pipeline, progress)
 }
 
 

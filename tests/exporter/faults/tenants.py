@@ -37,8 +37,8 @@ from django.db import connection
 from django_tenants.models import DomainMixin, TenantMixin
 from django_tenants.utils import tenant_context
 
-from django_infra.exporter import progress
 from django_infra.exporter.export import export_queryset
+from django_infra.exporter.jobs import progress
 from exporter.faults.naps import Nap
 
 

@@ -15,7 +15,7 @@ from django_infra.exporter.sources import base, get_source
 from django_infra.exporter.sources.base import CHUNK_BYTES, Source
 from exporter.conftest import read, write_expected
 from exporter.faults.probes import PATIENCE, STALLING
-from exporter.guarding import write_guarded
+from exporter.writers.guarding import write_guarded
 from testapp.models import Author, Book, Publisher, Translation
 
 

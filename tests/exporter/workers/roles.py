@@ -15,7 +15,7 @@ from django.core.management import call_command
 from django.db import connections
 
 from django_infra.exporter.export import enqueue_export
-from django_infra.exporter.jobs import run_job
+from django_infra.exporter.jobs.worker import run_job
 from django_infra.exporter.runners import get_runner
 from django_infra.exporter.signals import export_started
 from exporter.workers.brokers import make_app

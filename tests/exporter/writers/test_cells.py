@@ -23,7 +23,7 @@ from django_infra.exporter.writers.cells import (
     format_texts,
     get_cell_text,
 )
-from exporter.guarding import guard, texts
+from exporter.writers.guarding import guard, texts
 from generated import given, st
 from ids import make_id
 

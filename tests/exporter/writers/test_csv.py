@@ -14,8 +14,8 @@ from corpora import CSV_SPECTRUM, read_naughty_strings
 from django_infra.exporter.writers.cells import FORMULA_TRIGGERS
 from django_infra.exporter.writers.csv import CSVWriter
 from django_infra.exporter.writers.lines import LARGE_CELL
-from exporter.guarding import divide, guard, is_formula, write_guarded
-from exporter.guarding import texts as guarded_texts
+from exporter.writers.guarding import divide, guard, is_formula, write_guarded
+from exporter.writers.guarding import texts as guarded_texts
 from generated import example, given, st
 from ids import make_id
 

@@ -10,7 +10,7 @@ import pytest
 
 from django_infra.exporter.writers.csv import CSVWriter
 from django_infra.exporter.writers.lines import guard_lines, needs_guard
-from exporter.guarding import guard, texts, write_guarded
+from exporter.writers.guarding import guard, texts, write_guarded
 from generated import example, given, st
 
 plain_texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))

@@ -38,12 +38,12 @@ row = Func("altitude", function="wait", output_field=IntegerField())
 """
 
 EXPORTS = """
-from django_infra.exporter import jobs, progress
+from django_infra.exporter.jobs import progress, worker
 from django_infra.exporter.registry import register
 from flights.models import Airport
 from trial.gate import row
 
-progress.INTERVAL = jobs.INTERVAL = 0.1
+progress.INTERVAL = worker.INTERVAL = 0.1
 
 @register("gated", permission=None, values=["faa", "row"], verbose_name="Airports at the gate")
 def gated(params, user):

@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
 from django_infra.exporter.export import export_queryset, schedule_export
-from django_infra.exporter.jobs import run_job
+from django_infra.exporter.jobs.worker import run_job
 from django_infra.exporter.models import ExportState, QueryExport
 from flights.models import Airline, Flight
 

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 
 from django_infra.exporter.admin.facts import ASKED, CANCELLED, IS_CANCELLED
 from django_infra.exporter.changelists.export import NAME
-from django_infra.exporter.querysets import QueryExportQuerySet
+from django_infra.exporter.models.query_export import QueryExportQuerySet
 
 # What the search and the filters of a change list were, for its exports alone.
 WHAT_WAS_ASKED = Case(When(name=NAME, then=KT("params__query")), output_field=CharField())

@@ -26,7 +26,7 @@ from django_infra.exporter.changelists.export import HEADERS, NAME
 from django_infra.exporter.changelists.rows import find_admin
 from django_infra.exporter.exceptions import InvalidParams
 from django_infra.exporter.models import QueryExport
-from django_infra.exporter.named import Params
+from django_infra.exporter.registry.named_export import Params
 
 Facts: TypeAlias = list[tuple[str, str]]
 

@@ -40,8 +40,8 @@ from django_infra.exporter.exceptions import (
     InvalidExport,
     InvalidParams,
 )
-from django_infra.exporter.formats import get_formats
 from django_infra.exporter.runners import get_runner
+from django_infra.exporter.writers import get_formats
 
 logger = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from django.utils.translation import gettext_lazy as _
 
 from django_infra.exporter.access import list_names
 from django_infra.exporter.conf import conf
-from django_infra.exporter.formats import get_formats
 from django_infra.exporter.models import QueryExport
-from django_infra.exporter.querysets import QueryExportQuerySet
+from django_infra.exporter.models.query_export import QueryExportQuerySet
 from django_infra.exporter.registry import registry
+from django_infra.exporter.writers import get_formats
 
 OWNER = "created_by"
 

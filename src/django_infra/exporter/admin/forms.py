@@ -22,7 +22,7 @@ from django_infra.exporter.exceptions import (
     StartsThrottled,
     TooManyExports,
 )
-from django_infra.exporter.formats import get_writer
+from django_infra.exporter.writers import get_writer
 
 # The CSS of the admin knows widgets by these, which the fields of a model have there.
 CLASSES: dict[type[forms.Widget], str] = {

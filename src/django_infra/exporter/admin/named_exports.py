@@ -21,8 +21,8 @@ from django_infra.exporter.admin.forms import (
 from django_infra.exporter.admin.pages import ExportPages
 from django_infra.exporter.admin.starts import make_admin_view, start
 from django_infra.exporter.exceptions import HandoverFailed, InvalidExport
-from django_infra.exporter.named import NamedExport, User
 from django_infra.exporter.registry import registry
+from django_infra.exporter.registry.named_export import NamedExport, User
 
 # Of the page's own field, beside those of the export.
 PREFIX = "_start"

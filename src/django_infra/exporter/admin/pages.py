@@ -23,9 +23,9 @@ from django_infra.exporter.admin.displays import make_news
 from django_infra.exporter.admin.outcomes import tell
 from django_infra.exporter.admin.rights import ExportRights, may_view_now
 from django_infra.exporter.downloads import Refusal, send_file
-from django_infra.exporter.jobs import EXPORT_ID
+from django_infra.exporter.jobs.worker import EXPORT_ID
 from django_infra.exporter.models import QueryExport
-from django_infra.exporter.querysets import QueryExportQuerySet
+from django_infra.exporter.models.query_export import QueryExportQuerySet
 
 MAX_WATCHED = 200
 

@@ -42,7 +42,7 @@ from django_infra.exporter.admin.filters import (
 from django_infra.exporter.admin.pages import ExportPages
 from django_infra.exporter.admin.timeline import list_failures, list_steps
 from django_infra.exporter.models import ExportState, QueryExport
-from django_infra.exporter.querysets import QueryExportQuerySet, may_view_all
+from django_infra.exporter.models.query_export import QueryExportQuerySet, may_view_all
 
 
 @admin.register(QueryExport)

@@ -11,9 +11,9 @@ from django.http import HttpRequest
 
 from django_infra.exporter.access import may_change, may_delete
 from django_infra.exporter.models import QueryExport
-from django_infra.exporter.named import User
-from django_infra.exporter.querysets import may_view_all
+from django_infra.exporter.models.query_export import may_view_all
 from django_infra.exporter.registry import registry
+from django_infra.exporter.registry.named_export import User
 
 ANSWER = "_owns_exports"
 

@@ -10,9 +10,9 @@ from django.db.models import Q
 from django.db.models.options import Options
 from django.utils.text import smart_split, unescape_string_literal
 
-from django_infra.exporter.named import NamedExport
-from django_infra.exporter.querysets import QueryExportQuerySet
+from django_infra.exporter.models.query_export import QueryExportQuerySet
 from django_infra.exporter.registry import registry
+from django_infra.exporter.registry.named_export import NamedExport
 
 MAX_LENGTH = 200  # characters
 MAX_WORDS = 20

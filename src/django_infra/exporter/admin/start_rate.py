@@ -12,7 +12,7 @@ from django_infra.exporter.exceptions import StartsThrottled
 def check_start_rate(request: HttpRequest) -> None:
     """Count the start of an export; raise StartsThrottled beyond the rate."""
     # A project without the API need not load REST framework until somebody starts an export.
-    from django_infra.exporter.throttling import StartThrottle
+    from django_infra.exporter.rest.throttling import StartThrottle
 
     # It takes REST framework's request and view, of which it needs what Django's request has too.
     throttle: Any = StartThrottle()

@@ -16,7 +16,7 @@ from django_infra.exporter.admin.pages import ExportPages, View, run_without_tra
 from django_infra.exporter.admin.start_rate import check_start_rate
 from django_infra.exporter.exceptions import shorten
 from django_infra.exporter.export import enqueue_export, schedule_export
-from django_infra.exporter.jobs import run_job
+from django_infra.exporter.jobs.worker import run_job
 from django_infra.exporter.models import ExportState, QueryExport
 
 logger = logging.getLogger(__name__)

@@ -25,8 +25,8 @@ from django_infra.exporter.changelists.rows import Listing, find_admin
 from django_infra.exporter.changelists.statements import Statement, get_time
 from django_infra.exporter.columns import AnyQuerySet, Column, Values
 from django_infra.exporter.exceptions import ExportNotPermitted, InvalidParams, OtherRows
-from django_infra.exporter.named import NamedExport, Params, User
-from django_infra.exporter.params import serialize
+from django_infra.exporter.registry.named_export import NamedExport, Params, User
+from django_infra.exporter.registry.params import serialize
 
 NAME = "admin-change-list"
 ADVICE = (

@@ -22,7 +22,7 @@ from django_infra.exporter.changelists.rows import Listing
 from django_infra.exporter.changelists.statements import Statement, get_time
 from django_infra.exporter.columns import AnyQuerySet
 from django_infra.exporter.exceptions import ExportNotPermitted
-from django_infra.exporter.named import User
+from django_infra.exporter.registry.named_export import User
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from django.utils.datastructures import MultiValueDict
 
 from django_infra.exporter.conf import conf
 from django_infra.exporter.exceptions import InvalidParams, InvalidSetting
-from django_infra.exporter.named import User
 from django_infra.exporter.plugins import import_subclass
+from django_infra.exporter.registry.named_export import User
 
 SITE = "sites.Site"
 

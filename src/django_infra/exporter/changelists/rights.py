@@ -11,7 +11,7 @@ from django_infra.exporter.changelists.apart import run_apart
 from django_infra.exporter.changelists.rebuilding import CapturedListing
 from django_infra.exporter.changelists.rows import find_admin
 from django_infra.exporter.exceptions import InvalidParams
-from django_infra.exporter.named import User
+from django_infra.exporter.registry.named_export import User
 
 logger = logging.getLogger(__name__)
 

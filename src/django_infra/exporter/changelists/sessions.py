@@ -8,7 +8,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.crypto import salted_hmac
 
 from django_infra.exporter.conf import conf
-from django_infra.exporter.sessions import list_names, make_postgresql_array
+from django_infra.exporter.sources.sessions import list_names, make_postgresql_array
 
 SALT = "django_infra.exporter.changelists.sessions"
 

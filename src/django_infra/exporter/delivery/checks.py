@@ -1,19 +1,76 @@
-"""Check the folder of unfinished files."""
+"""Check where files are made and saved."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig
-from django.core.checks import CheckMessage, Warning
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
 from django.core.files.storage import storages
 
 from django_infra.exporter.conf import conf
 from django_infra.exporter.delivery import get_delivery
+from django_infra.exporter.delivery.paths import MAX_ID_LENGTH, find_fault
+from django_infra.exporter.exceptions import InvalidSetting
+
+
+def check_storage() -> Iterator[CheckMessage]:
+    try:
+        storages[conf.storage]
+    except Exception as error:  # a storage's constructor may raise anything
+        yield Error(
+            f"EXPORTER_STORAGE is {conf.storage!r}, which is no alias in STORAGES that can be "
+            f"used: {error}",
+            hint=f"Use one of {', '.join(map(repr, settings.STORAGES))}.",
+            id="exporter.E001",
+        )
+
+
+def check_path_prefix() -> Iterator[CheckMessage]:
+    prefix: Any = conf.path_prefix
+    # What follows it is as long as the id of an export can be.
+    fault = (
+        find_fault(f"{prefix}{'x' * MAX_ID_LENGTH}.csv")
+        if isinstance(prefix, str)
+        else "it is not a str"
+    )
+    if fault:
+        yield Error(
+            f"Invalid EXPORTER_PATH_PREFIX {prefix!r}: {fault}.",
+            hint='Use a folder within the storage, with a slash at its end: "exports/".',
+            id="exporter.E004",
+        )
+
+
+def check_temp_dir() -> Iterator[CheckMessage]:
+    folder: Any = conf.temp_dir
+    if folder is not None and not _is_writable_folder(folder):
+        yield Error(
+            f"EXPORTER_TEMP_DIR is {folder!r}, but must be a folder that can be written to.",
+            hint="Create it, or remove the setting to let the exporter choose.",
+            id="exporter.E005",
+        )
+
+
+def _is_writable_folder(path: Any) -> bool:
+    if not isinstance(path, str | os.PathLike):
+        return False
+    try:
+        return os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK)
+    except ValueError:  # a NUL
+        return False
+
+
+def check_fsync() -> Iterator[CheckMessage]:
+    try:
+        _ = conf.fsync
+    except InvalidSetting as error:
+        yield Error(str(error), id="exporter.E043")
 
 
 def check_temp_folder(

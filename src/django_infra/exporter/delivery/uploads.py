@@ -12,7 +12,7 @@ from typing import Any
 
 from django.core.files.storage import Storage
 
-from django_infra.exporter.transient import is_transient
+from django_infra.exporter.transient_errors import is_transient
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from django_infra.exporter.progress import Watch
+from django_infra.exporter.jobs.progress import Watch
 
 try:
     from tqdm import tqdm  # type: ignore[import-untyped]

@@ -14,21 +14,21 @@ from django.core.exceptions import FieldError, ValidationError
 from django.core.management.base import CommandError
 from django.db.models import Model, QuerySet
 
-from django_infra.exporter import pipeline
 from django_infra.exporter.checks import require_settings
 from django_infra.exporter.columns import select
 from django_infra.exporter.exceptions import UnknownExport
 from django_infra.exporter.export import export_queryset, schedule_export
-from django_infra.exporter.formats import choose_format, get_writer
-from django_infra.exporter.jobs import check_permission, open_job, run_job
+from django_infra.exporter.jobs import pipeline
+from django_infra.exporter.jobs.pipeline import Job
+from django_infra.exporter.jobs.progress import Watch
+from django_infra.exporter.jobs.worker import check_permission, open_job, run_job
 from django_infra.exporter.management.arguments import make_params, narrow, split_names
 from django_infra.exporter.models import QueryExport
-from django_infra.exporter.named import NamedExport
-from django_infra.exporter.params import serialize
-from django_infra.exporter.pipeline import Job
-from django_infra.exporter.progress import Watch
 from django_infra.exporter.registry import registry
+from django_infra.exporter.registry.named_export import NamedExport
+from django_infra.exporter.registry.params import serialize
 from django_infra.exporter.runners import get_runner
+from django_infra.exporter.writers import choose_format, get_writer
 
 MODEL_OPTIONS = {
     "values": "--values",

@@ -1,7 +1,7 @@
 import django.core.serializers.json
 import django.db.models.deletion
 import django.utils.timezone
-import django_infra.exporter.fields
+import django_infra.exporter.models.fields
 from django.conf import settings
 from django.db import migrations, models
 
@@ -46,7 +46,7 @@ class Migration(migrations.Migration):
                 ('object_name', models.CharField(help_text='What the attempt saves its file as: the file path, unless one has failed.', max_length=512, verbose_name='object name')),
                 ('object_key', models.CharField(blank=True, db_index=True, editable=False, help_text='Stands for the object name in its storage.', max_length=64, verbose_name='object key')),
                 ('path_key', models.CharField(editable=False, help_text='Reserves the object name while anybody may write or delete there.', max_length=64, null=True, unique=True, verbose_name='path key')),
-                ('file', django_infra.exporter.fields.ExportFileField(blank=True, max_length=512, upload_to='', verbose_name='file')),
+                ('file', django_infra.exporter.models.fields.ExportFileField(blank=True, max_length=512, upload_to='', verbose_name='file')),
                 ('file_size', models.PositiveBigIntegerField(blank=True, help_text='In bytes.', null=True, verbose_name='file size')),
                 ('checksum', models.CharField(blank=True, help_text='SHA-256 of the file, in hexadecimal.', max_length=64, verbose_name='checksum')),
                 ('file_facts', models.JSONField(blank=True, default=dict, editable=False, help_text='What the storage told of the file, saved under a path that was asked for.', verbose_name='facts of the file')),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 
-from django_infra.exporter.recovery import Recovery, recover_exports
+from django_infra.exporter.housekeeping.recovery import Recovery, recover_exports
 
 
 class Runner(ABC):

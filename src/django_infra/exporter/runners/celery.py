@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django_infra.exporter import retention
 from django_infra.exporter.exceptions import InvalidSetting
-from django_infra.exporter.jobs import run_job
+from django_infra.exporter.housekeeping import retention
+from django_infra.exporter.jobs.worker import run_job
 from django_infra.exporter.runners import Runner, get_runner
 
 try:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from django_infra.exporter.exceptions import InvalidSetting
-from django_infra.exporter.jobs import run_job
+from django_infra.exporter.jobs.worker import run_job
 from django_infra.exporter.runners import Runner, get_runner
 
 if find_spec("django.tasks"):

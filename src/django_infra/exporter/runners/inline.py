@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from django_infra.exporter.exceptions import shorten
-from django_infra.exporter.jobs import run_job
+from django_infra.exporter.jobs.worker import run_job
 from django_infra.exporter.runners.base import Runner
 
 logger = logging.getLogger(__name__)

@@ -6,15 +6,15 @@ from django.utils.module_loading import import_string
 from django_infra.exporter.columns import Selection
 from django_infra.exporter.conf import conf
 from django_infra.exporter.sources.base import Reading, Source
-from django_infra.exporter.sources.forms import UnknownForm
+from django_infra.exporter.sources.cell_sql import UnknownForm
 
 __all__ = ["Reading", "Source", "UnknownForm", "get_source"]
 
 # By vendor; a driver that is not installed is not imported.
 _SOURCES = {
-    "mysql": "django_infra.exporter.sources.mysql.MySQLSource",
-    "postgresql": "django_infra.exporter.sources.postgresql.PostgreSQLSource",
-    "sqlite": "django_infra.exporter.sources.sqlite.SQLiteSource",
+    "mysql": "django_infra.exporter.sources.mysql.source.MySQLSource",
+    "postgresql": "django_infra.exporter.sources.postgresql.source.PostgreSQLSource",
+    "sqlite": "django_infra.exporter.sources.sqlite.source.SQLiteSource",
 }
 
 

@@ -17,8 +17,7 @@ from django.db.models.sql.compiler import SQLCompiler
 
 from django_infra.db.transaction import is_in_transaction, keep_transaction
 from django_infra.exporter.columns import Selection
-from django_infra.exporter.sessions import Session
-from django_infra.exporter.sources.forms import (
+from django_infra.exporter.sources.cell_sql import (
     PLAIN,
     Form,
     can_put_forms,
@@ -26,6 +25,7 @@ from django_infra.exporter.sources.forms import (
     put_forms,
 )
 from django_infra.exporter.sources.reader import Cells, Chunk, RowReader, format_column
+from django_infra.exporter.sources.sessions import Session
 from django_infra.exporter.states import DataPath
 
 # Takes the lines of rows, without their ends.

@@ -9,7 +9,7 @@ from django.db.models.sql.compiler import SQLCompiler
 
 from django_infra.exporter.columns import Selection
 from django_infra.exporter.exceptions import ExporterError, add_location
-from django_infra.exporter.sources.forms import Conversion, Form, describe_conversion
+from django_infra.exporter.sources.cell_sql import Conversion, Form, describe_conversion
 
 Row: TypeAlias = tuple[Any, ...]
 Chunk: TypeAlias = Sequence[Sequence[Any]]

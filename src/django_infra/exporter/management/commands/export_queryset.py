@@ -17,13 +17,13 @@ from django_infra.exporter.exceptions import (
     FileAlreadyExists,
     describe_error,
 )
+from django_infra.exporter.jobs.progress import Watch
+from django_infra.exporter.jobs.untracked import write_file, write_stream
 from django_infra.exporter.management.arguments import read_pair
 from django_infra.exporter.management.bar import open_bar
 from django_infra.exporter.management.targets import Target, find_target
 from django_infra.exporter.management.terminal import show_lines
 from django_infra.exporter.models import ExportState
-from django_infra.exporter.progress import Watch
-from django_infra.exporter.untracked import write_file, write_stream
 
 STDOUT = "-"
 INTERRUPTED = 130  # as a shell has it: 128 and SIGINT

@@ -10,14 +10,14 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from django_infra.exporter.exceptions import InvalidSetting
-from django_infra.exporter.management.terminal import show_line
-from django_infra.exporter.retention import (
+from django_infra.exporter.housekeeping.retention import (
     Tally,
     delete_leftovers,
     delete_rows,
     expire_files,
     remove_orphans,
 )
+from django_infra.exporter.management.terminal import show_line
 
 DEFAULT_AGE = 60 * 60  # seconds; few transactions last longer
 
