@@ -165,6 +165,7 @@ def test_second_fault_is_not_the_end(authors, box, spy, refuse, caplog, remains)
     assert remains() == [export.file.name]
 
 
+@needs_server
 def test_worker_insists_for_a_third_of_the_lease_in_all(
     authors, box, refuse, settings, monkeypatch, remains
 ):
