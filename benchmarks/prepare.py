@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.utils import ConnectionHandler, Error
 
-from django_infra.exporter.models import QueryExport
+from django_infra.exporter.models import Leftover, QueryExport
 from shop.data import CUSTOMER_COLUMNS, ORDER_COLUMNS, VERSION, make_customers, make_orders
 from shop.models import Customer, Dataset, Order
 from shop.queries import get_sql
@@ -63,11 +63,16 @@ def create_database() -> None:
 
 
 def forget_exports() -> None:
-    """Drop the exporter's table, whose one migration changes until the first release."""
-    if QueryExport._meta.db_table in connection.introspection.table_names():
-        with connection.schema_editor() as editor:
-            editor.delete_model(QueryExport)
-        MigrationRecorder(connection).migration_qs.filter(app="exporter").delete()
+    """Drop the exporter's tables, whose one migration changes until the first release."""
+    existing = connection.introspection.table_names()
+    with connection.schema_editor() as editor:
+        for model in (QueryExport, Leftover):
+            if model._meta.db_table in existing:
+                editor.delete_model(model)
+    # Without a record of it, the migration creates them anew.
+    recorder = MigrationRecorder(connection)
+    if recorder.has_table():
+        recorder.migration_qs.filter(app="exporter").delete()
 
 
 def fill(rows: int) -> None:

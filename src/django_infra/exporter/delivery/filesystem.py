@@ -113,6 +113,8 @@ class FileSystemDelivery(Delivery):
     def stage(self) -> None:
         """Bring the file into the folder of its target, where it is known by its inode."""
         super().stage()
+        # From here on all is written where the storage is.
+        self.is_saving = True
         self._make_folder(self.target.parent)
         with self._noticing_recovery():
             self._bring_near()
