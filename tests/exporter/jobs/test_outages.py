@@ -40,17 +40,17 @@ OURS = "django_infra.exporter"
 ROW = f"{OURS}.models.QueryExport"
 # Where a job is when the server goes away, from its first word to its last.
 PHASES = {
-    "finding": f"{OURS}.jobs._find",
+    "finding": f"{OURS}.jobs.worker._find",
     "claiming": f"{ROW}.claim",
-    "permitting": f"{OURS}.jobs._load_owner",
-    "building": f"{OURS}.named.FunctionExport.get_queryset",
-    "streaming": f"{OURS}.progress.ThreadedProgress.advance",
+    "permitting": f"{OURS}.jobs.worker._load_owner",
+    "building": f"{OURS}.registry.named_export.FunctionExport.get_queryset",
+    "streaming": f"{OURS}.jobs.progress.ThreadedProgress.advance",
     "hashing": f"{OURS}.delivery.base.Delivery.compute_checksum",
     "delivering": f"{ROW}.begin_delivery",
     "saving": f"{OURS}.delivery.base.Delivery.deliver",
     "succeeding": f"{ROW}.succeed",
     "beginning again": f"{ROW}.try_again",
-    "waiting": f"{OURS}.pipeline.keep_claim",
+    "waiting": f"{OURS}.jobs.pipeline.keep_claim",
 }
 LEASE = 6  # seconds, of which a worker insists for two
 AWAY = (3, 8, 11, 14, 20, 26)  # seconds, of a lease of 60

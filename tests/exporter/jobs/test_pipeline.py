@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 import time
@@ -178,7 +179,10 @@ def test_tracking_takes_a_statement_an_interval_and_six(
     statements += [sql for _, others in new_connections for sql in others]
     intervals = elapsed / progress.INTERVAL
     assert intervals > 4
-    assert 6 <= len(statements) <= intervals + 6, [sql[:60] + sql[-90:] for sql in statements]
+    # The last interval may have begun when the clock is read.
+    assert 6 <= len(statements) <= math.ceil(intervals) + 6, [
+        sql[:60] + sql[-90:] for sql in statements
+    ]
 
 
 def test_number_of_queries_does_not_depend_on_the_number_of_rows(settings):

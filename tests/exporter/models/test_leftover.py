@@ -10,13 +10,16 @@ from datetime import timedelta
 from unittest import mock
 
 import pytest
-from django.core.files.storage import storages
+from django.core.files.base import ContentFile
+from django.core.files.storage import InMemoryStorage, storages
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from django_infra.exporter.conf import conf
 from django_infra.exporter.delivery import Left
+from django_infra.exporter.delivery.facts import MAX_SIZE
 from django_infra.exporter.exceptions import FileAlreadyExists
 from django_infra.exporter.export import enqueue_export
 from django_infra.exporter.housekeeping import retention
@@ -25,6 +28,7 @@ from django_infra.exporter.jobs import pipeline
 from django_infra.exporter.jobs.worker import run_job
 from django_infra.exporter.models import ExportState, Leftover, QueryExport
 from django_infra.exporter.models.leftover import LeftoverQuerySet
+from django_infra.exporter.models.query_export import make_token
 from exporter.faults.authors import export_authors, make_authors_csv
 from exporter.faults.marks import commits
 from exporter.faults.probes import find_files
@@ -58,7 +62,7 @@ def fail_to_export(path=None):
 
 
 def age():
-    QueryExport.objects.update(heartbeat_at=F("heartbeat_at") - timedelta(hours=1))
+    QueryExport.objects.update(heartbeat_at=F("heartbeat_at") - timedelta(seconds=conf.lease + 1))
 
 
 WAYS = {
@@ -399,3 +403,67 @@ def test_leftover_within_a_transaction_does_not_break_it(authors, media_root, dy
     revive(dying)
     recover_exports()
     assert find_files(media_root) == []
+
+
+# -------------------------------------------------- a stranger's file under a path that was named
+
+STRANGERS = b"x" * 40_000
+
+
+class OvertakenStorage(InMemoryStorage):
+    """Save nothing, while somebody else saves a file under the name."""
+
+    def _save(self, name, content):
+        super()._save(name, ContentFile(STRANGERS))
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_larger_file_that_comes_in_during_a_failed_save_is_spared(authors, settings):
+    backend = f"{__name__}.OvertakenStorage"
+    settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": backend}}
+    assert fail_to_export("named.csv").path_key is None
+    recover_exports()
+    assert storages["default"].open("named.csv").read() == STRANGERS
+    assert not Leftover.objects.exists()
+
+
+@pytest.mark.parametrize("way", ["recover", "row"])
+@pytest.mark.parametrize(("size", "is_spared"), [(40_001, False), (39_999, True)])
+def test_larger_file_under_the_name_of_a_killed_export_is_spared(settings, way, size, is_spared):
+    backend = "django.core.files.storage.InMemoryStorage"
+    settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": backend}}
+    export = QueryExport.objects.schedule(
+        model=Author, format="csv", storage_alias="default", file_path="named.csv"
+    )
+    assert export.claim(make_token())
+    assert export.begin_delivery(file_facts={MAX_SIZE: size})
+    storages["default"].save("named.csv", ContentFile(STRANGERS))
+    age()
+    WAYS[way]()
+    assert storages["default"].exists("named.csv") == is_spared
+    assert not QueryExport.objects.filter(path_key__isnull=False).exists()
+
+
+def test_later_file_under_the_name_of_a_killed_export_is_spared(settings):
+    backend = "django.core.files.storage.InMemoryStorage"
+    settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": backend}}
+    export = QueryExport.objects.schedule(
+        model=Author, format="csv", storage_alias="default", file_path="named.csv"
+    )
+    assert export.claim(make_token())
+    assert export.begin_delivery()
+    age()
+    QueryExport.objects.update(heartbeat_at=F("heartbeat_at") - timedelta(hours=1))
+    storages["default"].save("named.csv", ContentFile(b"x"))
+    recover_exports()
+    assert storages["default"].exists("named.csv")
+
+
+def test_size_that_a_file_has_at_most_is_on_the_row_before_it_is_saved(authors, settings):
+    backend = "django.core.files.storage.InMemoryStorage"
+    settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": backend}}
+    failing = mock.patch.object(InMemoryStorage, "_save", side_effect=OSError(errno.EIO, "EIO"))
+    with failing, pytest.raises(OSError, match="EIO"):
+        export_authors("named.csv")
+    export = QueryExport.objects.get()
+    assert export.file_facts == {MAX_SIZE: export_authors("other.csv").file_size}

@@ -17,7 +17,7 @@ from django_infra.exporter.delivery.base import (
     make_barred_error,
     make_exists_error,
 )
-from django_infra.exporter.delivery.facts import is_same, may_be_same
+from django_infra.exporter.delivery.facts import is_same, may_be_same, split_facts
 from django_infra.exporter.delivery.filesystem import FileSystemDelivery
 from django_infra.exporter.delivery.local import LocalDelivery
 from django_infra.exporter.delivery.uploads import find_upload, find_uploads
@@ -35,6 +35,7 @@ __all__ = [
     "make_barred_error",
     "make_exists_error",
     "may_be_same",
+    "split_facts",
 ]
 
 

@@ -15,10 +15,11 @@ from typing import Any, BinaryIO, Self
 
 from django.core.files import File
 from django.core.files.storage import Storage
+from django.utils import timezone
 
 from django_infra.exporter.conf import conf
 from django_infra.exporter.delivery.durability import sync_saved
-from django_infra.exporter.delivery.facts import Facts, is_same, read_facts
+from django_infra.exporter.delivery.facts import MAX_SIZE, Facts, is_same, may_be_same, read_facts
 from django_infra.exporter.delivery.uploads import find_uploads, may_need_parts
 from django_infra.exporter.exceptions import FileAlreadyExists
 
@@ -32,13 +33,15 @@ PRIVATE = 0o600  # the mode of a file that is not saved yet
 class Left:
     """What may lie in the storage and could not be deleted.
 
-    ``max_size`` is that of the whole file, of which a part may be there.
+    ``max_size`` is that of the whole file, of which a part may be there, and what was saved later
+    than ``saved_by`` is of others.
     """
 
     name: str
     upload_id: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
     max_size: int | None = None
+    saved_by: datetime = field(default_factory=timezone.now)
 
 
 def forget(left: Left) -> None:
@@ -95,6 +98,8 @@ class Delivery:
         self.began_at = began_at
         self.remember = remember
         self.size = 0
+        # When the last save ended at the latest, unless that is now.
+        self.saved_by: datetime | None = None
         self.is_saving = False
         self.is_delivered = False
         self.facts: Facts = {}
@@ -154,6 +159,10 @@ class Delivery:
         """
         self.file = reopen(self.file)
         self.is_staged = True
+
+    def get_size_fact(self) -> Facts:
+        """Return what is known of the saved file where its storage tells nothing beforehand."""
+        return {MAX_SIZE: os.fstat(self.file.fileno()).st_size}
 
     def deliver(self) -> int:
         """Save the file and return its size in bytes.
@@ -221,14 +230,22 @@ class Delivery:
         return self.is_delivered
 
     def remove_remains(
-        self, *, may_be_saved: bool, has_own_name: bool, facts: Mapping[str, Any]
+        self,
+        *,
+        may_be_saved: bool,
+        has_own_name: bool,
+        facts: Mapping[str, Any],
+        max_size: int | None = None,
+        saved_by: datetime | None = None,
     ) -> None:
         """Remove what a process left that was killed within the block.
 
         ``has_own_name`` says that no stranger saves a file under the name, and ``facts`` what was
-        known of the file when it was staged.
+        known of the file when it was staged. Where nothing was known, ``max_size`` is its size in
+        bytes, and ``saved_by`` the last sign of the process.
         """
         self.facts = {} if has_own_name else dict(facts)
+        self.size, self.saved_by = max_size or 0, saved_by
         if may_be_saved:
             self.abort_uploads()
             self.withdraw(self.name)
@@ -258,19 +275,31 @@ class Delivery:
     def withdraw(self, name: str) -> None:
         """Delete from the storage, or remember what may be there: another error is on its way."""
         try:
-            if not self.is_taken_over() and is_same(self.storage, name, self.facts):
+            if not self.is_taken_over() and self._may_be_ours(name):
                 delete_if_there(self.storage, name)
         except Exception:
             logger.exception("Could not delete %r from %r.", name, self.storage)
             self._remember(name)
 
+    def _may_be_ours(self, name: str) -> bool:
+        """Tell whether what has the name may be what this export has saved, or a part of it."""
+        if self.began_at is None:
+            # Nobody else saves anything under the name.
+            return is_same(self.storage, name, self.facts)
+        saved_by = self.saved_by or timezone.now()
+        max_size = self.size or None
+        return may_be_same(self.storage, name, self.facts, max_size=max_size, saved_by=saved_by)
+
     def _remember(self, name: str, *, upload_id: str = "") -> None:
+        facts = self.facts
         try:
-            facts = self.facts or read_facts(self.storage, name)
+            # What a stranger has saved meanwhile must not be taken for ours later.
+            if not facts and self._may_be_ours(name):
+                facts = read_facts(self.storage, name)
         except Exception:
             logger.debug("%r tells nothing of %r.", self.storage, name, exc_info=True)
-            facts = {}
-        self.remember(Left(name, upload_id, facts, self.size or None))
+        saved_by = self.saved_by or timezone.now()
+        self.remember(Left(name, upload_id, facts, self.size or None, saved_by))
 
     def check_name(self) -> None:
         """Raise FileAlreadyExists if a stranger has taken the name since somebody asked.

@@ -13,6 +13,8 @@ from django.core.files.storage import FileSystemStorage, Storage
 
 Facts = dict[str, Any]
 
+MAX_SIZE = "max_size"  # the fact that a saved file has at most so many bytes
+
 CLOCK_TOLERANCE = timedelta(minutes=1)  # of a storage's clock
 
 
@@ -37,6 +39,12 @@ def read_facts(storage: Storage, name: str, file: File[Any] | None = None) -> Fa
             facts["modified"] = None
             facts["generation"] = getattr(getattr(opened, "blob", None), "generation", None)
     return _drop_unknown(facts)
+
+
+def split_facts(facts: Mapping[str, Any]) -> tuple[Facts, int | None]:
+    """Return the facts by which a file is known, and the size that it has at most."""
+    known = dict(facts)
+    return known, known.pop(MAX_SIZE, None)
 
 
 def make_facts(found: os.stat_result) -> Facts:
@@ -82,9 +90,19 @@ def may_be_same(
     """
     if facts:
         return is_same(storage, name, facts)
-    if not storage.exists(name):
+    try:
+        found = _tell(
+            size=lambda: storage.size(name), modified=lambda: storage.get_modified_time(name)
+        )
+    except FileNotFoundError:
         return False
-    found = _tell(size=lambda: storage.size(name), modified=lambda: storage.get_modified_time(name))
+    except OSError:
+        # exists() takes a disk that does not answer for one without the file.
+        raise
+    except Exception:
+        if storage.exists(name):
+            raise
+        return False
     size, modified = found.get("size"), found.get("modified")
     if size is not None and max_size is not None and size > max_size:
         return False

@@ -6,6 +6,7 @@ import copy
 import logging
 import re
 import time
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from django.core.files.storage import Storage, storages
 from django.db import Error, router, transaction
 from django.db.models import F
+from django.utils import timezone
 
 from django_infra.exporter.conf import conf
 from django_infra.exporter.delivery import (
@@ -22,6 +24,7 @@ from django_infra.exporter.delivery import (
     find_upload,
     find_uploads,
     get_delivery,
+    split_facts,
 )
 from django_infra.exporter.models import ExportState, QueryExport
 from django_infra.exporter.models.leftover import Leftover, LeftoverQuerySet
@@ -49,15 +52,28 @@ def remove_remains(export: QueryExport) -> bool:
             began_at=export.uploads_since,
             remember=export.remember,
         )
+        facts, max_size = split_facts(export.file_facts)
         delivery.remove_remains(
             may_be_saved=export.delivery_started_at is not None,
             has_own_name=export.has_own_name,
-            facts=export.file_facts,
+            facts=facts,
+            max_size=max_size,
+            saved_by=_get_last_moment(export),
         )
     except Exception:
         logger.exception("Could not remove what %s left behind.", export.id)
         return False
     return True
+
+
+def _get_last_moment(export: QueryExport) -> datetime | None:
+    """Return by when the export's worker has saved its file; None is by now.
+
+    Without a heartbeat it ends itself well before the lease is over.
+    """
+    if export.has_own_name or export.heartbeat_at is None:
+        return None
+    return export.heartbeat_at + timedelta(seconds=conf.lease)
 
 
 def remove_file_of_deleted_row(instance: QueryExport, using: str, **kwargs: Any) -> None:
@@ -95,7 +111,9 @@ def _remove_unfinished(export: QueryExport) -> None:
         # What is in storage by now is not what this export has saved.
         export.delivery_started_at = None
     if not remove_remains(export) and export.delivery_started_at is not None:
-        export.remember(Left(export.object_name, facts=export.file_facts))
+        facts, max_size = split_facts(export.file_facts)
+        saved_by = _get_last_moment(export) or timezone.now()
+        export.remember(Left(export.object_name, "", facts, max_size, saved_by))
 
 
 def _delete_file(export: QueryExport) -> None:

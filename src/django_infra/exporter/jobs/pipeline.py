@@ -141,8 +141,9 @@ def attempt(export: QueryExport, job: Job, *, watch: Watch | None = None) -> Non
             checksum = delivery.compute_checksum()
             delivery.check_name()
             delivery.stage()
-            # By what is known of its file, a recovery will know the saved one.
-            staged = {} if export.has_own_name else delivery.facts
+            # By what is known of its file, a recovery will know the saved one, or at least that a
+            # larger one is not.
+            staged = {} if export.has_own_name else delivery.facts or delivery.get_size_fact()
             begin = partial(export.begin_delivery, file_facts=staged)
             _move(export, ExportState.PROCESSING, begin)
             if export.delivery_started_at is None:

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 from django.core.files.storage import Storage, storages
 from django.db import IntegrityError, models
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from django_infra.db.functions import DatabaseTime
@@ -37,6 +36,7 @@ class LeftoverQuerySet(models.QuerySet["Leftover"]):
             began_at=began_at,
             file_facts=dict(left.facts),
             max_size=left.max_size,
+            saved_by=left.saved_by,
         )
         try:
             with keep_transaction(self.db):
@@ -88,7 +88,9 @@ class Leftover(models.Model):
     max_size = models.PositiveBigIntegerField(
         _("max size"), null=True, blank=True, help_text=_("Of the file in bytes, if it is whole.")
     )
-    created_at = models.DateTimeField(_("created at"), default=timezone.now)
+    saved_by = models.DateTimeField(
+        _("saved by"), help_text=_("What the storage has got later is of others.")
+    )
     tried_at = models.DateTimeField(
         _("tried at"),
         null=True,
@@ -125,7 +127,7 @@ class Leftover(models.Model):
             self.object_name,
             self.file_facts,
             max_size=self.max_size,
-            saved_by=self.created_at,
+            saved_by=self.saved_by,
         )
 
     def begin_deletion(self, *, lease: float) -> bool:
