@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -120,6 +121,8 @@ def find_wrong_states(path):
 
 def find_leaked_threads():
     """Return the threads of ours that go on for long, and mark them as found."""
+    # They end with what has started them, which an interrupt may have left to the collector.
+    gc.collect()
     for thread in threading.enumerate():
         if thread.name.startswith(THREAD_NAMES):
             thread.join(PATIENCE)

@@ -13,6 +13,7 @@ import pytest
 from django import forms
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.core.files.base import ContentFile
 from django.core.files.storage import InMemoryStorage
 from django.db import OperationalError, connection, connections, transaction
 from django.db.models import F
@@ -817,6 +818,7 @@ def test_job_goes_on_when_what_was_left_of_it_is_remembered(
     export = enqueue_export("authors", file_path="a.csv")
     export.claim("token")
     export.begin_delivery()
+    export.storage.save("a.csv", ContentFile(b"a part of it"))
     age()
     recover_exports(box.append)
     run_job(export.id)

@@ -444,21 +444,6 @@ def test_larger_file_under_the_name_of_a_killed_export_is_spared(settings, way, 
     assert not QueryExport.objects.filter(path_key__isnull=False).exists()
 
 
-def test_later_file_under_the_name_of_a_killed_export_is_spared(settings):
-    backend = "django.core.files.storage.InMemoryStorage"
-    settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": backend}}
-    export = QueryExport.objects.schedule(
-        model=Author, format="csv", storage_alias="default", file_path="named.csv"
-    )
-    assert export.claim(make_token())
-    assert export.begin_delivery()
-    age()
-    QueryExport.objects.update(heartbeat_at=F("heartbeat_at") - timedelta(hours=1))
-    storages["default"].save("named.csv", ContentFile(b"x"))
-    recover_exports()
-    assert storages["default"].exists("named.csv")
-
-
 def test_size_that_a_file_has_at_most_is_on_the_row_before_it_is_saved(authors, settings):
     backend = "django.core.files.storage.InMemoryStorage"
     settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": backend}}

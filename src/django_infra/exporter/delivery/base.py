@@ -98,8 +98,6 @@ class Delivery:
         self.began_at = began_at
         self.remember = remember
         self.size = 0
-        # When the last save ended at the latest, unless that is now.
-        self.saved_by: datetime | None = None
         self.is_saving = False
         self.is_delivered = False
         self.facts: Facts = {}
@@ -236,16 +234,15 @@ class Delivery:
         has_own_name: bool,
         facts: Mapping[str, Any],
         max_size: int | None = None,
-        saved_by: datetime | None = None,
     ) -> None:
         """Remove what a process left that was killed within the block.
 
         ``has_own_name`` says that no stranger saves a file under the name, and ``facts`` what was
         known of the file when it was staged. Where nothing was known, ``max_size`` is its size in
-        bytes, and ``saved_by`` the last sign of the process.
+        bytes.
         """
         self.facts = {} if has_own_name else dict(facts)
-        self.size, self.saved_by = max_size or 0, saved_by
+        self.size = max_size or 0
         if may_be_saved:
             self.abort_uploads()
             self.withdraw(self.name)
@@ -286,9 +283,13 @@ class Delivery:
         if self.began_at is None:
             # Nobody else saves anything under the name.
             return is_same(self.storage, name, self.facts)
-        saved_by = self.saved_by or timezone.now()
-        max_size = self.size or None
-        return may_be_same(self.storage, name, self.facts, max_size=max_size, saved_by=saved_by)
+        return may_be_same(
+            self.storage,
+            name,
+            self.facts,
+            max_size=self.size or None,
+            saved_by=timezone.now(),
+        )
 
     def _remember(self, name: str, *, upload_id: str = "") -> None:
         facts = self.facts
@@ -298,8 +299,7 @@ class Delivery:
                 facts = read_facts(self.storage, name)
         except Exception:
             logger.debug("%r tells nothing of %r.", self.storage, name, exc_info=True)
-        saved_by = self.saved_by or timezone.now()
-        self.remember(Left(name, upload_id, facts, self.size or None, saved_by))
+        self.remember(Left(name, upload_id, facts, self.size or None))
 
     def check_name(self) -> None:
         """Raise FileAlreadyExists if a stranger has taken the name since somebody asked.

@@ -6,7 +6,6 @@ import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +88,6 @@ class FileSystemDelivery(Delivery):
         has_own_name: bool,
         facts: Mapping[str, Any],
         max_size: int | None = None,
-        saved_by: datetime | None = None,
     ) -> None:
         """Remove the saved file too, if it surely is that of the killed process."""
         is_known = has_own_name or bool(facts) or any(map(self._is_target, self.temp_paths))
@@ -98,7 +96,6 @@ class FileSystemDelivery(Delivery):
             has_own_name=has_own_name,
             facts=facts,
             max_size=max_size,
-            saved_by=saved_by,
         )
 
     def get_stored_name(self, path: Path) -> str | None:

@@ -6,7 +6,6 @@ import copy
 import logging
 import re
 import time
-from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 from django.core.files.storage import Storage, storages
 from django.db import Error, router, transaction
 from django.db.models import F
-from django.utils import timezone
 
 from django_infra.exporter.conf import conf
 from django_infra.exporter.delivery import (
@@ -58,22 +56,11 @@ def remove_remains(export: QueryExport) -> bool:
             has_own_name=export.has_own_name,
             facts=facts,
             max_size=max_size,
-            saved_by=_get_last_moment(export),
         )
     except Exception:
         logger.exception("Could not remove what %s left behind.", export.id)
         return False
     return True
-
-
-def _get_last_moment(export: QueryExport) -> datetime | None:
-    """Return by when the export's worker has saved its file; None is by now.
-
-    Without a heartbeat it ends itself well before the lease is over.
-    """
-    if export.has_own_name or export.heartbeat_at is None:
-        return None
-    return export.heartbeat_at + timedelta(seconds=conf.lease)
 
 
 def remove_file_of_deleted_row(instance: QueryExport, using: str, **kwargs: Any) -> None:
@@ -112,8 +99,7 @@ def _remove_unfinished(export: QueryExport) -> None:
         export.delivery_started_at = None
     if not remove_remains(export) and export.delivery_started_at is not None:
         facts, max_size = split_facts(export.file_facts)
-        saved_by = _get_last_moment(export) or timezone.now()
-        export.remember(Left(export.object_name, "", facts, max_size, saved_by))
+        export.remember(Left(export.object_name, facts=facts, max_size=max_size))
 
 
 def _delete_file(export: QueryExport) -> None:

@@ -178,9 +178,11 @@ class CountingProgress(Progress):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._ticker.stop()
-        self._counter.stop()
-        self._interrupter.wait()
+        try:
+            self._ticker.stop()
+        finally:
+            self._counter.stop()
+            self._interrupter.wait()
 
     def begin(self, source: Source) -> None:
         super().begin(source)
@@ -241,8 +243,10 @@ class ThreadedProgress(CountingProgress):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        super().__exit__(error_type, error, traceback)
-        self._teller.stop()
+        try:
+            super().__exit__(error_type, error, traceback)
+        finally:
+            self._teller.stop()
 
     def advance(self, rows: int) -> None:
         super().advance(rows)
@@ -404,8 +408,10 @@ def keep_alive(export: QueryExport) -> Iterator[None]:
     try:
         yield
     finally:
-        ticker.stop()
-        teller.stop()
+        try:
+            ticker.stop()
+        finally:
+            teller.stop()
         is_silent = time.monotonic() - export.heard_at > conf.lease / 4
         if is_silent and not is_in_transaction(export.database):
             with suppress(Error):

@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -29,13 +30,17 @@ JOIN_TIMEOUT = 5.0  # seconds to wait for a thread whose statement does not end
 
 
 class Ticker:
-    """Call a function with 1, 2, 3 … once in an interval. It must not wait for a database."""
+    """Call a function with 1, 2, 3 … once in an interval. It must not wait for a database.
+
+    The thread ends with the ticker too, as an interrupt may keep its owner from stopping it.
+    """
 
     def __init__(self, name: str, tick: Callable[[int], None], *, interval: float) -> None:
-        self._tick = tick
-        self._interval = interval
+        self.tick = tick
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        weakref.finalize(self, self._stop.set)
+        arguments = weakref.ref(self), self._stop, interval
+        self._thread = threading.Thread(target=_tick, args=arguments, name=name, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -44,14 +49,16 @@ class Ticker:
         self._stop.set()
         self._thread.join(JOIN_TIMEOUT)
 
-    def _run(self) -> None:
-        number = 0
-        while not self._stop.wait(self._interval):
-            number += 1
-            try:
-                self._tick(number)
-            except Exception:  # such as that no thread can be started now
-                logger.exception("%s failed, and goes on.", threading.current_thread().name)
+
+def _tick(reference: weakref.ref[Ticker], stop: threading.Event, interval: float) -> None:
+    number = 0
+    while not stop.wait(interval) and (ticker := reference()) is not None:
+        number += 1
+        try:
+            ticker.tick(number)
+        except Exception:  # such as that no thread can be started now
+            logger.exception("%s failed, and goes on.", threading.current_thread().name)
+        del ticker
 
 
 class SecondConnection:
@@ -92,7 +99,8 @@ class SecondConnection:
 class Teller:
     """Call a function each time that it is asked to, in a thread with a second connection.
 
-    ``error`` is what the last call has raised, or what has kept it from connecting.
+    ``error`` is what the last call has raised, or what has kept it from connecting. The thread
+    ends with the teller too.
     """
 
     def __init__(
@@ -109,8 +117,10 @@ class Teller:
         self._second = SecondConnection(first)
         self._session = session
         self._asked = threading.Event()
-        self._is_stopped = False
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.is_stopped = False
+        weakref.finalize(self, self._asked.set)
+        arguments = weakref.ref(self), self._second, self._asked
+        self._thread = threading.Thread(target=_tell, args=arguments, name=name, daemon=True)
 
     def ask(self) -> None:
         if self._thread.ident is None:
@@ -119,7 +129,7 @@ class Teller:
 
     def stop(self) -> None:
         """End the thread, or leave it if it waits for a connection, which it then closes."""
-        self._is_stopped = True
+        self.is_stopped = True
         self._asked.set()
         if self._thread.ident is None:
             return
@@ -129,28 +139,30 @@ class Teller:
             self._second.cut()
             self._thread.join(JOIN_TIMEOUT)
 
-    def _run(self) -> None:
-        try:
-            connection = self._second.install()
-            while self._asked.wait() and not self._is_stopped:
-                self._asked.clear()
-                self._try_to_tell(connection)
-        finally:
-            close_all()
-
-    def _try_to_tell(self, connection: BaseDatabaseWrapper) -> None:
+    def try_to_tell(self, connection: BaseDatabaseWrapper) -> None:
         try:
             connection.ensure_connection()
-            if not self._is_stopped:
+            if not self.is_stopped:
                 with self._session.on(connection):
                     self._tell(connection)
                 self.error = None
         except Exception as error:  # also that of a backend which misses its tenant
-            level = logging.DEBUG if self.error or self._is_stopped else logging.WARNING
+            level = logging.DEBUG if self.error or self.is_stopped else logging.WARNING
             logger.log(level, "The %s did not reach its row.", self._name, exc_info=True)
             self.error = error
             with suppress(Exception):
                 connection.close()
+
+
+def _tell(reference: weakref.ref[Teller], second: SecondConnection, asked: threading.Event) -> None:
+    try:
+        connection = second.install()
+        while asked.wait() and (teller := reference()) is not None and not teller.is_stopped:
+            asked.clear()
+            teller.try_to_tell(connection)
+            del teller
+    finally:
+        close_all()
 
 
 class Interrupter:
