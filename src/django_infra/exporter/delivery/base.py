@@ -33,15 +33,13 @@ PRIVATE = 0o600  # the mode of a file that is not saved yet
 class Left:
     """What may lie in the storage and could not be deleted.
 
-    ``max_size`` is that of the whole file, of which a part may be there, and what was saved later
-    than ``saved_by`` is of others.
+    ``max_size`` is that of the whole file, of which a part may be there.
     """
 
     name: str
     upload_id: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
     max_size: int | None = None
-    saved_by: datetime = field(default_factory=timezone.now)
 
 
 def forget(left: Left) -> None:

@@ -61,18 +61,8 @@ def is_same(
     """
     if not facts:
         return True
-    try:
-        found = read_facts(storage, name, file)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        # exists() takes a folder that may not be entered for one without the file.
-        raise
-    except Exception:
-        if storage.exists(name):
-            raise
-        return False
-    return all(found.get(key) == value for key, value in facts.items())
+    found = _ask(storage, name, lambda: read_facts(storage, name, file))
+    return found is not None and all(found.get(key) == value for key, value in facts.items())
 
 
 def may_be_same(
@@ -90,18 +80,14 @@ def may_be_same(
     """
     if facts:
         return is_same(storage, name, facts)
-    try:
-        found = _tell(
+    found = _ask(
+        storage,
+        name,
+        lambda: _tell(
             size=lambda: storage.size(name), modified=lambda: storage.get_modified_time(name)
-        )
-    except FileNotFoundError:
-        return False
-    except OSError:
-        # exists() takes a disk that does not answer for one without the file.
-        raise
-    except Exception:
-        if storage.exists(name):
-            raise
+        ),
+    )
+    if found is None:
         return False
     size, modified = found.get("size"), found.get("modified")
     if size is not None and max_size is not None and size > max_size:
@@ -110,6 +96,25 @@ def may_be_same(
         return True
     is_later = modified.timestamp() > (saved_by + CLOCK_TOLERANCE).timestamp()
     return not is_later
+
+
+def _ask(storage: Storage, name: str, ask: Callable[[], Facts]) -> Facts | None:
+    """Return what the storage answers, or None if it has no such file.
+
+    Raises what the storage raises if it does not know.
+    """
+    try:
+        return ask()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        # exists() takes a folder that may not be entered, or a disk that does not answer, for one
+        # without the file.
+        raise
+    except Exception:
+        if storage.exists(name):
+            raise
+        return None
 
 
 def _read_status(storage: FileSystemStorage, name: str, file: File[Any] | None) -> os.stat_result:

@@ -76,7 +76,7 @@ class Migration(migrations.Migration):
                 ('began_at', models.DateTimeField(blank=True, help_text='Uploads that have begun before are of others; empty if there are no others.', null=True, verbose_name='began at')),
                 ('file_facts', models.JSONField(blank=True, default=dict, help_text='What the storage told of the file, to know it again.', verbose_name='facts of the file')),
                 ('max_size', models.PositiveBigIntegerField(blank=True, help_text='Of the file in bytes, if it is whole.', null=True, verbose_name='max size')),
-                ('saved_by', models.DateTimeField(help_text='What the storage has got later is of others.', verbose_name='saved by')),
+                ('saved_by', models.DateTimeField(default=django.utils.timezone.now, help_text='What the storage has got later is of others.', verbose_name='saved by')),
                 ('tried_at', models.DateTimeField(blank=True, help_text="When a deletion has begun, on the database's clock.", null=True, verbose_name='tried at')),
             ],
             options={

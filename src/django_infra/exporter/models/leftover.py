@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from django.core.files.storage import Storage, storages
 from django.db import IntegrityError, models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from django_infra.db.functions import DatabaseTime
@@ -36,7 +37,6 @@ class LeftoverQuerySet(models.QuerySet["Leftover"]):
             began_at=began_at,
             file_facts=dict(left.facts),
             max_size=left.max_size,
-            saved_by=left.saved_by,
         )
         try:
             with keep_transaction(self.db):
@@ -89,7 +89,9 @@ class Leftover(models.Model):
         _("max size"), null=True, blank=True, help_text=_("Of the file in bytes, if it is whole.")
     )
     saved_by = models.DateTimeField(
-        _("saved by"), help_text=_("What the storage has got later is of others.")
+        _("saved by"),
+        default=timezone.now,
+        help_text=_("What the storage has got later is of others."),
     )
     tried_at = models.DateTimeField(
         _("tried at"),
